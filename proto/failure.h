@@ -37,12 +37,14 @@ int poolite__fail(struct poolite__failure *failure, enum poolite_code code,
     const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /** Append ${failure} as [code, message, info].  0, or POOLITE_TOO_LARGE / POOLITE_OVERLOADED from the buffer. */
-int poolite__pack_failure(struct poolite__buf *buf, const struct poolite__failure *failure);
+int poolite__pack_failure(
+    struct poolite__buf *buf, const struct poolite__failure *failure);
 
 /**
  * Read one [code, message, info]; keys of info that are not known are skipped.
  * Returns 0, or POOLITE_BAD_REQUEST when it is no error of this shape.
  */
-int poolite__read_failure(struct poolite__reader *reader, struct poolite__failure *failure);
+int poolite__read_failure(
+    struct poolite__reader *reader, struct poolite__failure *failure);
 
 #endif

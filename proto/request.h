@@ -31,7 +31,7 @@ enum poolite__method {
 #define POOLITE__METHODS_ENUM(name, word) POOLITE__##name,
 	POOLITE__METHODS(POOLITE__METHODS_ENUM)
 #undef POOLITE__METHODS_ENUM
-	POOLITE__METHOD_COUNT,
+	    POOLITE__METHOD_COUNT,
 	POOLITE__METHOD_UNKNOWN = POOLITE__METHOD_COUNT
 };
 
@@ -59,26 +59,29 @@ struct poolite__options {
  */
 int poolite__read_options(struct poolite__reader *reader, unsigned allowed,
     struct poolite__options *options, struct poolite__failure *failure);
-/** Append options as a map (empty when nothing differs from the default). */
-int poolite__pack_options(struct poolite__buf *buf, const struct poolite__options *options);
+/** Append options as a map (empty when nothing differs from the default, or NULL). */
+int poolite__pack_options(
+    struct poolite__buf *buf, const struct poolite__options *options);
 
 /* One request or notification. */
 struct poolite__request {
 	bool is_notification; /* [2, method, params]: no msgid, never answered */
 	uint32_t msgid;
 	enum poolite__method method;
-	struct poolite__reader params; /* at the first parameter */
-	uint32_t params_count;
+	const char *method_name; /* as sent, not NUL-terminated; for messages */
+	size_t method_name_len;
+	struct poolite__reader params; /* at the next parameter; reading moves it on */
+	uint32_t params_count;         /* how many came */
 
 	/* Set by the method's own poolite__read_*; which ones, its header says. */
 	const char *sql; /* UTF-8 without NUL, not NUL-terminated */
 	size_t sql_len;
-	struct poolite__args args;       /* query, update */
-	struct poolite__reader list;     /* batch: rows; transaction: statements */
+	struct poolite__args args;   /* query, update */
+	struct poolite__reader list; /* batch: rows; transaction: statements */
 	uint32_t list_count;
-	uint32_t cancel_msgid;           /* cancel: whose request */
-	uint64_t cancel_session;         /* cancel: 0 is this session */
-	const char *cancel_key;          /* cancel: NULL, or POOLITE__KEY_CHARS characters */
+	uint32_t cancel_msgid;   /* cancel: whose request */
+	uint64_t cancel_session; /* cancel: 0 is this session */
+	const char *cancel_key;  /* cancel: NULL, or POOLITE__KEY_CHARS characters */
 	struct poolite__options options;
 };
 
@@ -91,8 +94,8 @@ struct poolite__request {
  *   whether request->msgid could be read, so that the error can be answered; if
  *   not, the session has to end.
  */
-int poolite__read_request(const void *message, size_t len, struct poolite__request *request,
-    bool *has_msgid, struct poolite__failure *failure);
+int poolite__read_request(const void *message, size_t len,
+    struct poolite__request *request, bool *has_msgid, struct poolite__failure *failure);
 
 /**
  * Read the params by the method's own rules (calls the poolite__read_* of its
@@ -102,11 +105,21 @@ int poolite__read_params(
     struct poolite__request *request, struct poolite__failure *failure);
 
 /** Read SQL: a str, UTF-8, without NUL.  0 or POOLITE_BAD_REQUEST. */
-int poolite__read_sql(struct poolite__request *request, struct poolite__failure *failure);
+int poolite__read_sql(struct poolite__reader *reader, const char **sql, size_t *sql_len,
+    struct poolite__failure *failure);
 
 /** Append [0, ${msgid}, method, and the header of ${params_count} params. */
-void poolite__pack_request(
-    struct poolite__buf *buf, uint32_t msgid, enum poolite__method method, uint32_t params_count);
+void poolite__pack_request(struct poolite__buf *buf, uint32_t msgid,
+    enum poolite__method method, uint32_t params_count);
+
+/**
+ * End a request packed from ${start} (buf->len before it) on: the buffer's failure if it
+ * has one, else ${rc}; after an ${rc} that is not 0 the buffer is as it was.
+ */
+int poolite__pack_request_end(struct poolite__buf *buf, size_t start, int rc);
+
+/** Whether options need to be sent; NULL are the defaults. */
+bool poolite__has_options(const struct poolite__options *options);
 
 /** A whole request without params: hello, ping, commit, rollback, stats, health. */
 int poolite__pack_bare_request(

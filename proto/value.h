@@ -32,6 +32,7 @@ int poolite__read_value(struct poolite__reader *reader, bool check_utf8,
 struct poolite__args {
 	struct poolite__reader at; /* the next one */
 	uint32_t count;            /* how many are left */
+	uint32_t taken;            /* how many were given out, for messages */
 	bool is_named;             /* a map: a name before each value */
 };
 
@@ -56,7 +57,8 @@ int poolite__args_next(struct poolite__args *args, const char **name, size_t *na
     struct poolite_value *value, struct poolite__failure *failure);
 
 /**
- * Append ${count} arguments: a map when they are named, else an array.
+ * Append ${count} arguments: a map when they are named, else an array.  TEXT goes
+ * as str even if it is no UTF-8, for the broker to refuse by its number.
  * Returns 0, POOLITE_BAD_REQUEST when only some are named, or the buffer's failure.
  */
 int poolite__pack_args(

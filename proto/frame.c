@@ -1,0 +1,77 @@
+#include "proto/frame.h"
+
+#include "proto/head.h"
+
+/* Values announced and not yet walked.  Each takes a byte at least. */
+static uint64_t still_open(const struct poolite__scan *scan)
+{
+	uint64_t open = 0;
+
+	for (unsigned level = 0; level < scan->depth; level++)
+		open += scan->open[level];
+	return open;
+}
+
+/* Enter a container: 1, or POOLITE_TOO_LARGE for what its header announces. */
+static int enter(
+    struct poolite__scan *scan, uint64_t children, const struct poolite__limits *limits)
+{
+	if (scan->depth == POOLITE__DEPTH_MAX)
+		return POOLITE_TOO_LARGE;
+	scan->values += children;
+	if (limits->values_max != UINT32_MAX && scan->values > limits->values_max)
+		return POOLITE_TOO_LARGE;
+	if (still_open(scan) + children > limits->frame_bytes_max - scan->offset)
+		return POOLITE_TOO_LARGE;
+	if (children > 0)
+		scan->open[scan->depth++] = children;
+	return 1;
+}
+
+/* Walk over one value's header, and its body if it has one: 1, 0 when the
+ * header is not whole, or an error. */
+static int step(struct poolite__scan *scan, const uint8_t *buf, size_t len,
+    const struct poolite__limits *limits)
+{
+	struct poolite__head head;
+	bool is_whole = poolite__head_read(buf + scan->offset, len - scan->offset, &head);
+
+	if (head.kind == POOLITE__END)
+		return POOLITE_BAD_REQUEST;
+	if (head.len > limits->frame_bytes_max - scan->offset)
+		return POOLITE_TOO_LARGE;
+	if (!is_whole)
+		return 0;
+	if (scan->values == 0)
+		scan->values = 1;
+	if (scan->values > limits->values_max)
+		return POOLITE_TOO_LARGE;
+	scan->offset += head.len;
+	if (scan->depth > 0)
+		scan->open[scan->depth - 1]--;
+	if (poolite__head_is_container(&head))
+		return enter(scan, poolite__head_children(&head), limits);
+	if (head.count > limits->frame_bytes_max - scan->offset)
+		return POOLITE_TOO_LARGE;
+	scan->offset += head.count;
+	return 1;
+}
+
+ssize_t poolite__scan_next(struct poolite__scan *scan, const uint8_t *buf, size_t len,
+    const struct poolite__limits *limits)
+{
+	for (;;) {
+		/* A level stays until its last value is whole, so that depth counts
+		 * what nests, even as the last element. */
+		while (scan->depth > 0 && scan->open[scan->depth - 1] == 0)
+			scan->depth--;
+		if (scan->values > 0 && scan->depth == 0)
+			return scan->offset <= len ? (ssize_t)scan->offset : 0;
+		if (scan->offset >= len)
+			return 0;
+
+		int walked = step(scan, buf, len, limits);
+		if (walked <= 0)
+			return walked;
+	}
+}

@@ -1,0 +1,43 @@
+#include "proto/head.h"
+
+/* clang-format off */
+const struct poolite__first poolite__firsts[256] = {
+	/*                  kind              header  length  fixed  mask */
+	[0x00 ... 0x7f] = { POOLITE__INTEGER, 1,      0,      0,     0 },
+	[0x80 ... 0x8f] = { POOLITE__MAP,     1,      0,      0,     0x0f },
+	[0x90 ... 0x9f] = { POOLITE__ARRAY,   1,      0,      0,     0x0f },
+	[0xa0 ... 0xbf] = { POOLITE__STR,     1,      0,      0,     0x1f },
+	[0xc0]          = { POOLITE__NIL,     1,      0,      0,     0 },
+	[0xc1]          = { POOLITE__END,     1,      0,      0,     0 },
+	[0xc2 ... 0xc3] = { POOLITE__BOOL,    1,      0,      0,     0 },
+	[0xc4]          = { POOLITE__BIN,     2,      1,      0,     0 },
+	[0xc5]          = { POOLITE__BIN,     3,      2,      0,     0 },
+	[0xc6]          = { POOLITE__BIN,     5,      4,      0,     0 },
+	[0xc7]          = { POOLITE__EXT,     3,      1,      0,     0 },
+	[0xc8]          = { POOLITE__EXT,     4,      2,      0,     0 },
+	[0xc9]          = { POOLITE__EXT,     6,      4,      0,     0 },
+	[0xca]          = { POOLITE__FLOAT,   1,      0,      4,     0 },
+	[0xcb]          = { POOLITE__FLOAT,   1,      0,      8,     0 },
+	[0xcc]          = { POOLITE__INTEGER, 1,      0,      1,     0 },
+	[0xcd]          = { POOLITE__INTEGER, 1,      0,      2,     0 },
+	[0xce]          = { POOLITE__INTEGER, 1,      0,      4,     0 },
+	[0xcf]          = { POOLITE__INTEGER, 1,      0,      8,     0 },
+	[0xd0]          = { POOLITE__INTEGER, 1,      0,      1,     0 },
+	[0xd1]          = { POOLITE__INTEGER, 1,      0,      2,     0 },
+	[0xd2]          = { POOLITE__INTEGER, 1,      0,      4,     0 },
+	[0xd3]          = { POOLITE__INTEGER, 1,      0,      8,     0 },
+	[0xd4]          = { POOLITE__EXT,     2,      0,      1,     0 },
+	[0xd5]          = { POOLITE__EXT,     2,      0,      2,     0 },
+	[0xd6]          = { POOLITE__EXT,     2,      0,      4,     0 },
+	[0xd7]          = { POOLITE__EXT,     2,      0,      8,     0 },
+	[0xd8]          = { POOLITE__EXT,     2,      0,      16,    0 },
+	[0xd9]          = { POOLITE__STR,     2,      1,      0,     0 },
+	[0xda]          = { POOLITE__STR,     3,      2,      0,     0 },
+	[0xdb]          = { POOLITE__STR,     5,      4,      0,     0 },
+	[0xdc]          = { POOLITE__ARRAY,   3,      2,      0,     0 },
+	[0xdd]          = { POOLITE__ARRAY,   5,      4,      0,     0 },
+	[0xde]          = { POOLITE__MAP,     3,      2,      0,     0 },
+	[0xdf]          = { POOLITE__MAP,     5,      4,      0,     0 },
+	[0xe0 ... 0xff] = { POOLITE__INTEGER, 1,      0,      0,     0 },
+};
+/* clang-format on */

@@ -1,0 +1,191 @@
+#include "proto/reader.h"
+
+#include <string.h>
+
+#include <msgpack.h>
+
+#include "proto/head.h"
+#include "proto/poolite_errors.h"
+
+struct poolite__reader poolite__reader_over(const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+
+	return (struct poolite__reader){.at = at, .end = len > 0 ? at + len : at};
+}
+
+enum poolite__kind poolite__reader_kind(const struct poolite__reader *reader)
+{
+	if (reader->at == reader->end)
+		return POOLITE__END;
+	return poolite__firsts[*reader->at].kind;
+}
+
+/* Let msgpack-c decode the leaf that comes next; for one it allocates nothing. */
+static int read_leaf(
+    struct poolite__reader *reader, enum poolite__kind kind, msgpack_object *object)
+{
+	struct poolite__head head;
+	msgpack_unpacked leaf;
+	size_t used = 0;
+	size_t len = (size_t)(reader->end - reader->at);
+	msgpack_unpack_return rc;
+
+	if (poolite__reader_kind(reader) != kind ||
+	    !poolite__head_read(reader->at, len, &head) || head.count > len - head.len)
+		return POOLITE_BAD_REQUEST;
+	msgpack_unpacked_init(&leaf);
+	rc = msgpack_unpack_next(
+	    &leaf, (const char *)reader->at, head.len + (size_t)head.count, &used);
+	*object = leaf.data;
+	msgpack_unpacked_destroy(&leaf);
+	if (rc != MSGPACK_UNPACK_SUCCESS)
+		return POOLITE_BAD_REQUEST;
+	reader->at += used;
+	return 0;
+}
+
+int poolite__read_nil(struct poolite__reader *reader)
+{
+	if (poolite__reader_kind(reader) != POOLITE__NIL)
+		return POOLITE_BAD_REQUEST;
+	reader->at++;
+	return 0;
+}
+
+int poolite__read_bool(struct poolite__reader *reader, bool *value)
+{
+	if (poolite__reader_kind(reader) != POOLITE__BOOL)
+		return POOLITE_BAD_REQUEST;
+	*value = *reader->at++ == 0xc3;
+	return 0;
+}
+
+static int read_container(
+    struct poolite__reader *reader, enum poolite__kind kind, uint32_t *count)
+{
+	struct poolite__head head;
+
+	if (poolite__reader_kind(reader) != kind ||
+	    !poolite__head_read(reader->at, (size_t)(reader->end - reader->at), &head))
+		return POOLITE_BAD_REQUEST;
+	reader->at += head.len;
+	*count = (uint32_t)head.count;
+	return 0;
+}
+
+int poolite__read_array(struct poolite__reader *reader, uint32_t *count)
+{
+	return read_container(reader, POOLITE__ARRAY, count);
+}
+
+int poolite__read_map(struct poolite__reader *reader, uint32_t *count)
+{
+	return read_container(reader, POOLITE__MAP, count);
+}
+
+int poolite__read_uint(struct poolite__reader *reader, uint64_t max, uint64_t *value)
+{
+	struct poolite__reader at = *reader;
+	msgpack_object object;
+
+	if (read_leaf(&at, POOLITE__INTEGER, &object) ||
+	    object.type != MSGPACK_OBJECT_POSITIVE_INTEGER || object.via.u64 > max)
+		return POOLITE_BAD_REQUEST;
+	*value = object.via.u64;
+	*reader = at;
+	return 0;
+}
+
+int poolite__read_int64(struct poolite__reader *reader, int64_t *value)
+{
+	struct poolite__reader at = *reader;
+	msgpack_object object;
+
+	if (at.at < at.end && (*at.at <= 0x7f || *at.at >= 0xe0)) {
+		*value = (int8_t)*reader->at++;
+		return 0;
+	}
+	if (read_leaf(&at, POOLITE__INTEGER, &object))
+		return POOLITE_BAD_REQUEST;
+	if (object.type == MSGPACK_OBJECT_POSITIVE_INTEGER && object.via.u64 > INT64_MAX)
+		return POOLITE_BAD_REQUEST;
+	*value = object.via.i64;
+	*reader = at;
+	return 0;
+}
+
+int poolite__read_double(struct poolite__reader *reader, double *value)
+{
+	msgpack_object object;
+
+	if (read_leaf(reader, POOLITE__FLOAT, &object))
+		return POOLITE_BAD_REQUEST;
+	*value = object.via.f64;
+	return 0;
+}
+
+int poolite__read_bytes(struct poolite__reader *reader, const char **data, size_t *len)
+{
+	msgpack_object object;
+
+	if (poolite__read_str(reader, data, len) == 0)
+		return 0;
+	if (read_leaf(reader, POOLITE__BIN, &object))
+		return POOLITE_BAD_REQUEST;
+	*data = object.via.bin.ptr;
+	*len = object.via.bin.size;
+	return 0;
+}
+
+int poolite__read_str(struct poolite__reader *reader, const char **data, size_t *len)
+{
+	const uint8_t *at = reader->at;
+	size_t left = (size_t)(reader->end - at);
+	msgpack_object object;
+
+	if (left > 0 && (*at & 0xe0) == 0xa0) { /* up to 31 bytes: most names and words */
+		size_t short_len = *at & 0x1f;
+
+		if (short_len > left - 1)
+			return POOLITE_BAD_REQUEST;
+		*data = (const char *)at + 1;
+		*len = short_len;
+		reader->at += 1 + short_len;
+		return 0;
+	}
+	if (read_leaf(reader, POOLITE__STR, &object))
+		return POOLITE_BAD_REQUEST;
+	*data = object.via.str.ptr;
+	*len = object.via.str.size;
+	return 0;
+}
+
+int poolite__skip(struct poolite__reader *reader)
+{
+	const uint8_t *at = reader->at;
+	const uint8_t *end = reader->end;
+	uint64_t left = 1; /* values still to step over, at whatever level */
+
+	while (left > 0) {
+		struct poolite__head head;
+
+		/* Each value takes a byte: this bounds ${left} too. */
+		if (left > (size_t)(end - at) ||
+		    !poolite__head_read(at, (size_t)(end - at), &head) ||
+		    head.kind == POOLITE__END)
+			return POOLITE_BAD_REQUEST;
+		at += head.len;
+		if (poolite__head_body(&head) > (size_t)(end - at))
+			return POOLITE_BAD_REQUEST;
+		at += poolite__head_body(&head);
+		left += poolite__head_children(&head) - 1;
+	}
+	reader->at = at;
+	return 0;
+}
+
+bool poolite__is_word(const char *data, size_t len, const char *word)
+{
+	return strlen(word) == len && memcmp(data, word, len) == 0;
+}

@@ -1,0 +1,248 @@
+#include "proto/value.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "proto/head.h"
+#include "proto/utf8.h"
+
+#define KINDS_OF_ARGUMENTS "arguments are numbers, text, bytes, booleans or nil"
+
+/* Bytes of a name that a message repeats. */
+#define NAME_SHOWN 64
+
+bool poolite__is_utf8(const void *data, size_t len)
+{
+	const uint8_t *bytes = data;
+	size_t at = 0;
+
+	while (at < len) {
+		size_t sequence;
+		uint64_t eight;
+
+		while (len - at >= sizeof eight) { /* ASCII, which most text is */
+			memcpy(&eight, bytes + at, sizeof eight);
+			if (eight & UINT64_C(0x8080808080808080))
+				break;
+			at += sizeof eight;
+		}
+		if (at == len)
+			break;
+		sequence = poolite__utf8_len(bytes + at, len - at);
+		if (sequence == 0)
+			return false;
+		at += sequence;
+	}
+	return true;
+}
+
+/* Append a text or blob: header by msgpack-c, save for the shortest texts. */
+static int pack_bytes(
+    struct poolite__buf *buf, const void *data, size_t len, bool is_text)
+{
+	msgpack_packer packer;
+
+	if (len > UINT32_MAX && !buf->failed)
+		buf->failed = POOLITE_TOO_LARGE;
+	if (buf->failed || poolite__buf_reserve(buf, len + 1))
+		return buf->failed;
+	if (is_text && len < 32) {
+		buf->data[buf->len++] = (uint8_t)(0xa0 | len);
+		return poolite__buf_append(buf, data, len);
+	}
+	poolite__packer_init(&packer, buf);
+	if (is_text)
+		msgpack_pack_str(&packer, len);
+	else
+		msgpack_pack_bin(&packer, len);
+	return poolite__buf_append(buf, data, len);
+}
+
+static int pack_integer(struct poolite__buf *buf, int64_t integer)
+{
+	msgpack_packer packer;
+
+	if (integer >= -32 && integer <= 127) {
+		uint8_t byte = (uint8_t)integer;
+
+		return poolite__buf_append(buf, &byte, 1);
+	}
+	poolite__packer_init(&packer, buf);
+	msgpack_pack_int64(&packer, integer);
+	return buf->failed;
+}
+
+static int pack_real(struct poolite__buf *buf, double real)
+{
+	msgpack_packer packer;
+
+	poolite__packer_init(&packer, buf);
+	msgpack_pack_double(&packer, real);
+	return buf->failed;
+}
+
+static int pack_nil(struct poolite__buf *buf)
+{
+	return poolite__buf_append(buf, "\xc0", 1);
+}
+
+/* Append one value; ${text_is_sure}: a TEXT goes out as str whatever its bytes are. */
+static int pack(
+    struct poolite__buf *buf, const struct poolite_value *value, bool text_is_sure)
+{
+	switch (value->type) {
+	case POOLITE_NULL: return pack_nil(buf);
+	case POOLITE_INTEGER: return pack_integer(buf, value->as.integer);
+	case POOLITE_REAL: return pack_real(buf, value->as.real);
+	case POOLITE_TEXT:
+		return pack_bytes(buf, value->as.data, value->len,
+		    text_is_sure || poolite__is_utf8(value->as.data, value->len));
+	case POOLITE_BLOB: return pack_bytes(buf, value->as.data, value->len, false);
+	}
+	assert(!"a value of no type");
+	return POOLITE_INTERNAL;
+}
+
+int poolite__pack_value(struct poolite__buf *buf, const struct poolite_value *value)
+{
+	return pack(buf, value, false);
+}
+
+/* Read one value.  NULL, or what is wrong with it, as "is ..." goes on. */
+static const char *read_value(
+    struct poolite__reader *reader, bool check_utf8, struct poolite_value *value)
+{
+	const char *data;
+	bool boolean;
+
+	memset(value, 0, sizeof *value);
+	switch (poolite__reader_kind(reader)) {
+	case POOLITE__NIL: reader->at++; return NULL;
+	case POOLITE__BOOL:
+		poolite__read_bool(reader, &boolean);
+		value->type = POOLITE_INTEGER;
+		value->as.integer = boolean;
+		return NULL;
+	case POOLITE__INTEGER:
+		value->type = POOLITE_INTEGER;
+		if (poolite__read_int64(reader, &value->as.integer))
+			return "an integer above 9223372036854775807";
+		return NULL;
+	case POOLITE__FLOAT:
+		value->type = POOLITE_REAL;
+		return poolite__read_double(reader, &value->as.real) ? "cut off" : NULL;
+	case POOLITE__STR:
+		value->type = POOLITE_TEXT;
+		if (poolite__read_str(reader, &data, &value->len))
+			return "cut off";
+		value->as.data = data;
+		if (check_utf8 && !poolite__is_utf8(data, value->len))
+			return "text that is not UTF-8 (send it as bytes)";
+		return NULL;
+	case POOLITE__BIN:
+		value->type = POOLITE_BLOB;
+		if (poolite__read_bytes(reader, &data, &value->len))
+			return "cut off";
+		value->as.data = data;
+		return NULL;
+	case POOLITE__ARRAY: return "an array";
+	case POOLITE__MAP: return "a map";
+	case POOLITE__EXT: return "an extension type";
+	case POOLITE__END: break;
+	}
+	return "missing";
+}
+
+int poolite__read_value(struct poolite__reader *reader, bool check_utf8,
+    struct poolite_value *value, struct poolite__failure *failure)
+{
+	struct poolite__reader at = *reader;
+	const char *wrong = read_value(&at, check_utf8, value);
+
+	if (wrong)
+		return poolite__fail(failure, POOLITE_BAD_REQUEST,
+		    "a value is %s; " KINDS_OF_ARGUMENTS, wrong);
+	*reader = at;
+	return 0;
+}
+
+int poolite__read_args(struct poolite__reader *reader, struct poolite__args *args,
+    struct poolite__failure *failure)
+{
+	struct poolite__reader at = *reader;
+	uint32_t max = POOLITE__ARGS_MAX;
+
+	*args = (struct poolite__args){.at = at};
+	switch (poolite__reader_kind(reader)) {
+	case POOLITE__END: return 0;
+	case POOLITE__NIL: return poolite__read_nil(reader);
+	case POOLITE__ARRAY: poolite__read_array(&args->at, &args->count); break;
+	case POOLITE__MAP:
+		poolite__read_map(&args->at, &args->count);
+		args->is_named = true;
+		max = POOLITE__NAMED_ARGS_MAX;
+		break;
+	default:
+		return poolite__fail(failure, POOLITE_BAD_REQUEST,
+		    "arguments are an array, or a map from name to value");
+	}
+	if (args->count > max)
+		return poolite__fail(failure, POOLITE_TOO_LARGE,
+		    "%" PRIu32 " %sarguments; one statement takes at most %" PRIu32,
+		    args->count, args->is_named ? "named " : "", max);
+	if (poolite__skip(&at))
+		return poolite__fail(
+		    failure, POOLITE_BAD_REQUEST, "the arguments are cut off");
+	*reader = at;
+	return 0;
+}
+
+int poolite__args_next(struct poolite__args *args, const char **name, size_t *name_len,
+    struct poolite_value *value, struct poolite__failure *failure)
+{
+	const char *wrong;
+
+	*name = NULL;
+	*name_len = 0;
+	if (args->count == 0)
+		return 0;
+	args->count--;
+	args->taken++;
+	if (args->is_named && poolite__read_str(&args->at, name, name_len))
+		return poolite__fail(failure, POOLITE_BAD_REQUEST,
+		    "the name of argument %" PRIu32 " is not text", args->taken);
+	wrong = read_value(&args->at, true, value);
+	if (!wrong)
+		return 1;
+	if (args->is_named)
+		return poolite__fail(failure, POOLITE_BAD_REQUEST,
+		    "argument \"%.*s\" is %s; " KINDS_OF_ARGUMENTS,
+		    *name_len > NAME_SHOWN ? NAME_SHOWN : (int)*name_len, *name, wrong);
+	return poolite__fail(failure, POOLITE_BAD_REQUEST,
+	    "argument %" PRIu32 " is %s; " KINDS_OF_ARGUMENTS, args->taken, wrong);
+}
+
+int poolite__pack_args(
+    struct poolite__buf *buf, const struct poolite_value *args, size_t count)
+{
+	bool is_named = count > 0 && args[0].name;
+	msgpack_packer packer;
+
+	for (size_t i = 1; i < count; i++)
+		if ((args[i].name != NULL) != is_named)
+			return POOLITE_BAD_REQUEST;
+	poolite__packer_init(&packer, buf);
+	if (is_named)
+		msgpack_pack_map(&packer, count);
+	else
+		msgpack_pack_array(&packer, count);
+	/* Text that is no UTF-8 still goes as text: the broker refuses it by its
+	 * number, where bytes would be stored as a BLOB behind the caller's back. */
+	for (size_t i = 0; i < count; i++) {
+		if (is_named)
+			poolite__pack_cstr(&packer, args[i].name);
+		pack(buf, &args[i], true);
+	}
+	return buf->failed;
+}
