@@ -21,7 +21,8 @@ void poolite__pack_error_notification(
 /* One message from the broker, read by a client. */
 struct poolite__answer {
 	bool is_notification;
-	bool is_closing; /* the notification "error": the broker closes; failure says why */
+	bool
+	    is_closing; /* the notification "error": the broker closes; failure says why */
 	uint32_t msgid;
 	struct poolite__failure failure; /* code POOLITE_OK: there is a result */
 	struct poolite__reader result;   /* at the result */

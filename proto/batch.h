@@ -16,6 +16,7 @@ int poolite__pack_batch(struct poolite__buf *buf, uint32_t msgid, const char *sq
     size_t sql_len, const struct poolite_value *values, size_t columns, size_t rows,
     const struct poolite__options *options);
 /** Broker: sets sql, list, list_count, options. */
-int poolite__read_batch(struct poolite__request *request, struct poolite__failure *failure);
+int poolite__read_batch(
+    struct poolite__request *request, struct poolite__failure *failure);
 
 #endif

@@ -10,7 +10,8 @@
 int poolite__pack_begin(
     struct poolite__buf *buf, uint32_t msgid, const struct poolite__options *options);
 /** Broker: sets options. */
-int poolite__read_begin(struct poolite__request *request, struct poolite__failure *failure);
+int poolite__read_begin(
+    struct poolite__request *request, struct poolite__failure *failure);
 /** Broker: the whole result. */
 void poolite__pack_begin_result(struct poolite__buf *buf, bool is_read);
 

@@ -34,7 +34,8 @@ struct poolite__buf {
 };
 
 /** An empty buffer that allocates nothing yet. */
-void poolite__buf_init(struct poolite__buf *buf, size_t max, struct poolite__budget *budget);
+void poolite__buf_init(
+    struct poolite__buf *buf, size_t max, struct poolite__budget *budget);
 /** Free the bytes and return them to the budget; usable again as after init. */
 void poolite__buf_release(struct poolite__buf *buf);
 /** Forget the content from ${len} on, and any failure; keeps the memory. */

@@ -13,7 +13,8 @@ int poolite__pack_cancel_notification(struct poolite__buf *buf, uint32_t target_
 int poolite__pack_cancel(struct poolite__buf *buf, uint32_t msgid, uint32_t target_msgid,
     uint64_t session, const char *key);
 /** Broker: sets cancel_msgid, cancel_session, cancel_key. */
-int poolite__read_cancel(struct poolite__request *request, struct poolite__failure *failure);
+int poolite__read_cancel(
+    struct poolite__request *request, struct poolite__failure *failure);
 /** Broker: the whole result. */
 void poolite__pack_cancel_result(struct poolite__buf *buf, bool was_there);
 /** Client: read it. */

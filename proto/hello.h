@@ -24,8 +24,10 @@ struct poolite__hello {
 };
 
 /** Broker: the whole result; the features of this version are added here. */
-void poolite__pack_hello_result(struct poolite__buf *buf, const struct poolite__hello *hello);
+void poolite__pack_hello_result(
+    struct poolite__buf *buf, const struct poolite__hello *hello);
 /** Client: read it; what is not told stays 0 or "". */
-int poolite__read_hello_result(struct poolite__reader *reader, struct poolite__hello *hello);
+int poolite__read_hello_result(
+    struct poolite__reader *reader, struct poolite__hello *hello);
 
 #endif

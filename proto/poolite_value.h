@@ -28,8 +28,9 @@ enum poolite_type {
  */
 struct poolite_value {
 	enum poolite_type type;
-	size_t len;       /* bytes of text or blob, without a NUL */
-	const char *name; /* NULL: bound by position; else by name, with or without its : @ or $ */
+	size_t len; /* bytes of text or blob, without a NUL */
+	const char *
+	    name; /* NULL: bound by position; else by name, with or without its : @ or $ */
 	union {
 		int64_t integer;
 		double real;
@@ -90,7 +91,8 @@ static inline struct poolite_value poolite_blob(const void *data, size_t len)
 }
 
 /** The same value, bound by ${name} instead of its position. */
-static inline struct poolite_value poolite_named(const char *name, struct poolite_value value)
+static inline struct poolite_value poolite_named(
+    const char *name, struct poolite_value value)
 {
 	value.name = name;
 	return value;

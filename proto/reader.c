@@ -21,12 +21,12 @@ enum poolite__kind poolite__reader_kind(const struct poolite__reader *reader)
 	return poolite__firsts[*reader->at].kind;
 }
 
-/* Let msgpack-c decode the leaf that comes next; for one it allocates nothing. */
-static int read_leaf(
+/* Let msgpack-c decode the number that comes next; for one it allocates nothing. */
+static int read_number(
     struct poolite__reader *reader, enum poolite__kind kind, msgpack_object *object)
 {
 	struct poolite__head head;
-	msgpack_unpacked leaf;
+	msgpack_unpacked number;
 	size_t used = 0;
 	size_t len = (size_t)(reader->end - reader->at);
 	msgpack_unpack_return rc;
@@ -34,11 +34,11 @@ static int read_leaf(
 	if (poolite__reader_kind(reader) != kind ||
 	    !poolite__head_read(reader->at, len, &head) || head.count > len - head.len)
 		return POOLITE_BAD_REQUEST;
-	msgpack_unpacked_init(&leaf);
+	msgpack_unpacked_init(&number);
 	rc = msgpack_unpack_next(
-	    &leaf, (const char *)reader->at, head.len + (size_t)head.count, &used);
-	*object = leaf.data;
-	msgpack_unpacked_destroy(&leaf);
+	    &number, (const char *)reader->at, head.len + (size_t)head.count, &used);
+	*object = number.data;
+	msgpack_unpacked_destroy(&number);
 	if (rc != MSGPACK_UNPACK_SUCCESS)
 		return POOLITE_BAD_REQUEST;
 	reader->at += used;
@@ -89,7 +89,7 @@ int poolite__read_uint(struct poolite__reader *reader, uint64_t max, uint64_t *v
 	struct poolite__reader at = *reader;
 	msgpack_object object;
 
-	if (read_leaf(&at, POOLITE__INTEGER, &object) ||
+	if (read_number(&at, POOLITE__INTEGER, &object) ||
 	    object.type != MSGPACK_OBJECT_POSITIVE_INTEGER || object.via.u64 > max)
 		return POOLITE_BAD_REQUEST;
 	*value = object.via.u64;
@@ -106,7 +106,7 @@ int poolite__read_int64(struct poolite__reader *reader, int64_t *value)
 		*value = (int8_t)*reader->at++;
 		return 0;
 	}
-	if (read_leaf(&at, POOLITE__INTEGER, &object))
+	if (read_number(&at, POOLITE__INTEGER, &object))
 		return POOLITE_BAD_REQUEST;
 	if (object.type == MSGPACK_OBJECT_POSITIVE_INTEGER && object.via.u64 > INT64_MAX)
 		return POOLITE_BAD_REQUEST;
@@ -119,46 +119,38 @@ int poolite__read_double(struct poolite__reader *reader, double *value)
 {
 	msgpack_object object;
 
-	if (read_leaf(reader, POOLITE__FLOAT, &object))
+	if (read_number(reader, POOLITE__FLOAT, &object))
 		return POOLITE_BAD_REQUEST;
 	*value = object.via.f64;
 	return 0;
 }
 
+/* str and bin are their header and the bytes behind it. */
+static int read_span(struct poolite__reader *reader, enum poolite__kind kind,
+    const char **data, size_t *len)
+{
+	struct poolite__head head;
+	size_t left = (size_t)(reader->end - reader->at);
+
+	if (left == 0 || !poolite__head_read(reader->at, left, &head) ||
+	    head.kind != kind || head.count > left - head.len)
+		return POOLITE_BAD_REQUEST;
+	*data = (const char *)reader->at + head.len;
+	*len = (size_t)head.count;
+	reader->at += head.len + head.count;
+	return 0;
+}
+
 int poolite__read_bytes(struct poolite__reader *reader, const char **data, size_t *len)
 {
-	msgpack_object object;
-
-	if (poolite__read_str(reader, data, len) == 0)
+	if (read_span(reader, POOLITE__STR, data, len) == 0)
 		return 0;
-	if (read_leaf(reader, POOLITE__BIN, &object))
-		return POOLITE_BAD_REQUEST;
-	*data = object.via.bin.ptr;
-	*len = object.via.bin.size;
-	return 0;
+	return read_span(reader, POOLITE__BIN, data, len);
 }
 
 int poolite__read_str(struct poolite__reader *reader, const char **data, size_t *len)
 {
-	const uint8_t *at = reader->at;
-	size_t left = (size_t)(reader->end - at);
-	msgpack_object object;
-
-	if (left > 0 && (*at & 0xe0) == 0xa0) { /* up to 31 bytes: most names and words */
-		size_t short_len = *at & 0x1f;
-
-		if (short_len > left - 1)
-			return POOLITE_BAD_REQUEST;
-		*data = (const char *)at + 1;
-		*len = short_len;
-		reader->at += 1 + short_len;
-		return 0;
-	}
-	if (read_leaf(reader, POOLITE__STR, &object))
-		return POOLITE_BAD_REQUEST;
-	*data = object.via.str.ptr;
-	*len = object.via.str.size;
-	return 0;
+	return read_span(reader, POOLITE__STR, data, len);
 }
 
 int poolite__skip(struct poolite__reader *reader)

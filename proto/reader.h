@@ -2,8 +2,8 @@
  *
  * The bytes must have passed the frame scanner: lengths inside are whole and
  * nesting is bounded.  Containers are entered header by header, so memory
- * follows the bytes that came and never the counts they claim; leaves are
- * decoded by msgpack-c.  Nothing here allocates.
+ * follows the bytes that came and never the counts they claim; numbers are
+ * decoded by msgpack-c, which takes nothing for one.  Nothing here allocates.
  */
 #ifndef POOLITE_PROTO_READER_H
 #define POOLITE_PROTO_READER_H

@@ -11,11 +11,13 @@
 #include "proto/request.h"
 
 /** Client: a whole request; method is POOLITE__QUERY or POOLITE__UPDATE. */
-int poolite__pack_statement(struct poolite__buf *buf, uint32_t msgid, enum poolite__method method,
-    const char *sql, size_t sql_len, const struct poolite_value *args, size_t args_count,
+int poolite__pack_statement(struct poolite__buf *buf, uint32_t msgid,
+    enum poolite__method method, const char *sql, size_t sql_len,
+    const struct poolite_value *args, size_t args_count,
     const struct poolite__options *options);
 /** Broker: sets sql, args, options. */
-int poolite__read_statement(struct poolite__request *request, struct poolite__failure *failure);
+int poolite__read_statement(
+    struct poolite__request *request, struct poolite__failure *failure);
 
 /* Broker: a result with rows, while it is packed. */
 struct poolite__rows {
@@ -27,7 +29,8 @@ struct poolite__rows {
 };
 
 /** Begin a result of ${columns} columns: map header, "columns", array header.  The names follow. */
-void poolite__rows_open(struct poolite__rows *rows, struct poolite__buf *buf, uint32_t columns);
+void poolite__rows_open(
+    struct poolite__rows *rows, struct poolite__buf *buf, uint32_t columns);
 /** One column's name, NUL-terminated; call it ${columns} times. */
 void poolite__rows_column(struct poolite__rows *rows, const char *name);
 /** After the names: "rows" and its array. */
@@ -41,7 +44,8 @@ void poolite__rows_close_written(
     struct poolite__rows *rows, int64_t changes, int64_t last_insert_id);
 
 /** Broker: the whole result of an update or a batch. */
-void poolite__pack_changes(struct poolite__buf *buf, int64_t changes, int64_t last_insert_id);
+void poolite__pack_changes(
+    struct poolite__buf *buf, int64_t changes, int64_t last_insert_id);
 
 /* Client: any result of query, update, batch, script, or one of a transaction's. */
 struct poolite__result {
