@@ -14,14 +14,34 @@ bool sql_text_is_blank(const char *sql, size_t len);
 /** Whether the first statement is a VACUUM, also behind EXPLAIN or EXPLAIN QUERY PLAN. */
 bool sql_text_is_vacuum(const char *sql, size_t len);
 
+/** What the first word of a text says it does. */
+enum sql_text_verb {
+	SQL_VERB_OTHER,     /* also EXPLAIN of anything, and nothing at all */
+	SQL_VERB_INSERT,    /* INSERT, REPLACE */
+	SQL_VERB_CHANGE,    /* UPDATE, DELETE */
+	SQL_VERB_WITH,      /* the words behind decide: ask SQLite */
+	SQL_VERB_DDL,       /* CREATE, DROP, ALTER, REINDEX, ANALYZE */
+	SQL_VERB_SAVEPOINT, /* SAVEPOINT, RELEASE, ROLLBACK */
+};
+
+/** The verb of the first statement of ${sql}. */
+enum sql_text_verb sql_text_verb(const char *sql, size_t len);
+
+/**
+ * Whether the first statement, up to its first semicolon, calls one of
+ * ${names} (lower case, NULL behind the last): the name in any case or
+ * quoting, then an opening parenthesis.
+ */
+bool sql_text_calls(const char *sql, size_t len, const char *const *names);
+
 /** How the first statement of a script is to be taken. */
 enum sql_text_kind {
-	SQL_TEXT_END,              /* nothing left */
-	SQL_TEXT_BEGIN,            /* BEGIN [DEFERRED|IMMEDIATE|EXCLUSIVE] [TRANSACTION [name]] */
-	SQL_TEXT_COMMIT,           /* COMMIT or END [TRANSACTION [name]] */
+	SQL_TEXT_END,    /* nothing left */
+	SQL_TEXT_BEGIN,  /* BEGIN [DEFERRED|IMMEDIATE|EXCLUSIVE] [TRANSACTION [name]] */
+	SQL_TEXT_COMMIT, /* COMMIT or END [TRANSACTION [name]] */
 	SQL_TEXT_FOREIGN_KEYS_OFF, /* PRAGMA foreign_keys = off|no|false|0, with = or ( ) */
-	SQL_TEXT_FOREIGN_KEYS_ON,  /* ... on|yes|true or a number that is not 0 */
-	SQL_TEXT_OTHER,            /* anything else, also any of the above spelt another way */
+	SQL_TEXT_FOREIGN_KEYS_ON, /* ... on|yes|true or 1 .. 255 */
+	SQL_TEXT_OTHER, /* anything else, also any of the above spelt another way */
 };
 
 /**
