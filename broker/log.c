@@ -63,11 +63,9 @@ static size_t write_prefix(char *line, size_t size, enum log_level level)
 /* A client's text may be part of a line: it must not end the line, nor steer a terminal. */
 static void replace_controls(char *text, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			text[i] = ' ';
-		}
-	}
 }
 
 static void write_line(enum log_level level, const char *format, va_list args)
@@ -100,9 +98,8 @@ static void write_line(enum log_level level, const char *format, va_list args)
 	{                                                                                \
 		va_list args;                                                            \
                                                                                          \
-		if (!log_is_on(level)) {                                                 \
+		if (!log_is_on(level))                                                   \
 			return;                                                          \
-		}                                                                        \
 		va_start(args, format);                                                  \
 		write_line(level, format, args);                                         \
 		va_end(args);                                                            \

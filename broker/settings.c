@@ -22,9 +22,8 @@ static void variable_name(const struct setting *setting, char name[64])
 	int len = snprintf(name, 64, "POOLITE_%s", setting->name);
 
 	assert(len < 64);
-	for (; *name != '\0'; name++) {
+	for (; *name != '\0'; name++)
 		*name = (char)toupper((unsigned char)*name);
-	}
 }
 
 static void print_setting(const struct setting *setting)
@@ -36,11 +35,10 @@ static void print_setting(const struct setting *setting)
 	snprintf(flag, sizeof(flag), "--%s%s%s", setting->flag,
 	    is_bool ? "[=on|off]" : " ", is_bool ? "" : setting->value);
 	printf("  %-34s %s\n%37s", flag, setting->help, "");
-	if (setting->initial != NULL) {
+	if (setting->initial != NULL)
 		printf("default %s; ", setting->initial);
-	} else if (setting->is_required) {
+	else if (setting->is_required)
 		printf("required; ");
-	}
 	printf("$%s%s%s\n", variable, setting->alias != NULL ? " or $" : "",
 	    setting->alias != NULL ? setting->alias : "");
 }
@@ -56,9 +54,8 @@ static void print_help(void)
 	    "Each setting is a flag, or else an environment variable, or else its default.\n"
 	    "Times are seconds (30, 0.5); sizes are bytes, with K, M or G (8M).");
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
-		if (settings_table[i].group != NULL) {
+		if (settings_table[i].group != NULL)
 			printf("\n%s:\n", settings_table[i].group);
-		}
 		print_setting(&settings_table[i]);
 	}
 	puts(
@@ -78,8 +75,8 @@ static void print_help(void)
 
 /* What was given for a setting, and where. */
 struct given {
-	const char *text;     /* NULL: nothing, and there is no default */
-	const char *variable; /* the environment variable; NULL: flag or default */
+	const char *text;  /* NULL: nothing, and there is no default */
+	char variable[64]; /* the environment variable; "": flag or default */
 };
 
 /* The table as getopt_long wants it; ${options} has room for 2 a setting and 3. */
@@ -179,24 +176,24 @@ static bool read_variable(struct given *given, const char *variable)
 {
 	const char *text = getenv(variable);
 
-	if (text == NULL || text[0] == '\0') {
+	if (text == NULL || text[0] == '\0')
 		return false;
-	}
 	given->text = text;
-	given->variable = variable;
+	snprintf(given->variable, sizeof(given->variable), "%s", variable);
 	return true;
 }
 
 static enum settings_outcome wrong_value(
     const struct setting *setting, const struct given *given)
 {
+	bool is_flag = given->variable[0] == '\0';
 	char accepted[128];
 
 	setting_describe(setting, accepted, sizeof(accepted));
 	fprintf(stderr, "poolited: %s cannot be \"%s\" (from %s%s): it has to be %s\n",
 	    setting->name, given->text,
-	    given->variable != NULL ? "the environment variable " : "the flag --",
-	    given->variable != NULL ? given->variable : setting->flag, accepted);
+	    is_flag ? "the flag --" : "the environment variable ",
+	    is_flag ? setting->flag : given->variable, accepted);
 	return SETTINGS_WRONG;
 }
 
@@ -216,12 +213,10 @@ static enum settings_outcome take(
 
 	variable_name(setting, variable);
 	if (given->text == NULL && !read_variable(given, variable) &&
-	    (setting->alias == NULL || !read_variable(given, setting->alias))) {
+	    (setting->alias == NULL || !read_variable(given, setting->alias)))
 		given->text = setting->initial;
-	}
-	if (given->text == NULL) {
+	if (given->text == NULL)
 		return setting->is_required ? missing(setting, variable) : SETTINGS_RUN;
-	}
 	return setting_parse(setting, given->text, settings)
 	    ? SETTINGS_RUN
 	    : wrong_value(setting, given);
@@ -255,8 +250,7 @@ enum settings_outcome settings_read(struct settings *settings, int argc, char **
 	enum settings_outcome outcome = read_flags(given, argc, argv);
 
 	memset(settings, 0, sizeof(*settings));
-	for (size_t i = 0; i < SETTINGS_COUNT && outcome == SETTINGS_RUN; i++) {
+	for (size_t i = 0; i < SETTINGS_COUNT && outcome == SETTINGS_RUN; i++)
 		outcome = take(&settings_table[i], &given[i], settings);
-	}
 	return outcome == SETTINGS_RUN ? check_together(settings) : outcome;
 }

@@ -93,9 +93,8 @@ static bool parse_digits(const char *text, int base, uint64_t *number, const cha
 {
 	char *end;
 
-	if (!isdigit((unsigned char)text[0])) {
+	if (!isdigit((unsigned char)text[0]))
 		return false; /* strtoull would take blanks and signs */
-	}
 	errno = 0;
 	*number = strtoull(text, &end, base);
 	*rest = end;
@@ -114,20 +113,16 @@ static bool parse_size(const char *text, uint64_t *bytes)
 	static const char units[] = "KMG";
 	const char *rest;
 
-	if (!parse_digits(text, 10, bytes, &rest)) {
+	if (!parse_digits(text, 10, bytes, &rest))
 		return false;
-	}
-	if (*rest == '\0') {
+	if (*rest == '\0')
 		return true;
-	}
 	const char *unit = strchr(units, toupper((unsigned char)*rest));
-	if (unit == NULL || rest[1] != '\0') {
+	if (unit == NULL || rest[1] != '\0')
 		return false;
-	}
 	unsigned shift = 10 * (unsigned)(unit - units + 1);
-	if (*bytes > UINT64_MAX >> shift) {
+	if (*bytes > UINT64_MAX >> shift)
 		return false;
-	}
 	*bytes <<= shift;
 	return true;
 }
@@ -138,20 +133,16 @@ static bool parse_time(const char *text, uint64_t *ns)
 	uint64_t unit = SECOND_NS / 10;
 	const char *rest;
 
-	if (!parse_digits(text, 10, ns, &rest) || *ns > YEAR_NS / SECOND_NS) {
+	if (!parse_digits(text, 10, ns, &rest) || *ns > YEAR_NS / SECOND_NS)
 		return false;
-	}
 	*ns *= SECOND_NS;
-	if (*rest == '\0') {
+	if (*rest == '\0')
 		return true;
-	}
-	if (rest[0] != '.' || rest[1] == '\0') {
+	if (rest[0] != '.' || rest[1] == '\0')
 		return false;
-	}
 	for (rest++; *rest != '\0'; rest++, unit /= 10) {
-		if (!isdigit((unsigned char)*rest)) {
+		if (!isdigit((unsigned char)*rest))
 			return false;
-		}
 		*ns += (uint64_t)(*rest - '0') * unit;
 	}
 	return true;
@@ -160,11 +151,9 @@ static bool parse_time(const char *text, uint64_t *ns)
 /* The index of ${text} in the NULL-terminated ${words}, any case; -1: not there. */
 static int find_word(const char *text, const char *const *words)
 {
-	for (int i = 0; words[i] != NULL; i++) {
-		if (strcasecmp(text, words[i]) == 0) {
+	for (int i = 0; words[i] != NULL; i++)
+		if (strcasecmp(text, words[i]) == 0)
 			return i;
-		}
-	}
 	return -1;
 }
 
@@ -236,14 +225,12 @@ bool setting_parse(
 	case KIND_SIZE:
 	case KIND_TIME: break;
 	}
-	if (!parse_number(setting, text, &number)) {
+	if (!parse_number(setting, text, &number))
 		return false;
-	}
-	if (setting->kind == KIND_MODE || setting->kind == KIND_COUNT) {
+	if (setting->kind == KIND_MODE || setting->kind == KIND_COUNT)
 		*(uint32_t *)field = (uint32_t)number;
-	} else {
+	else
 		*(uint64_t *)field = number; /* times fit an int64_t: at most a year */
-	}
 	return true;
 }
 

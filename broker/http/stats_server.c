@@ -38,14 +38,12 @@ static enum MHD_Result send_body(struct MHD_Connection *connection, unsigned sta
 	struct MHD_Response *response =
 	    MHD_create_response_from_buffer(len, (void *)body, MHD_RESPMEM_MUST_COPY);
 
-	if (response == NULL) {
+	if (response == NULL)
 		return MHD_NO; /* out of memory: the connection is closed */
-	}
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	if (status == MHD_HTTP_METHOD_NOT_ALLOWED) {
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-	}
 	enum MHD_Result result = MHD_queue_response(connection, status, response);
 	MHD_destroy_response(response);
 	return result;
@@ -99,9 +97,8 @@ static enum MHD_Result send_document(struct stats_server *server,
 		document = json_pack("{s:s, s:s}", "status", "unhealthy", "reason",
 		    "the broker did not answer in time");
 	}
-	if (!is_healthy) {
+	if (!is_healthy)
 		status = MHD_HTTP_SERVICE_UNAVAILABLE;
-	}
 	poolite__buf_release(&packed);
 	return send_json(connection, status, document);
 }
@@ -129,12 +126,10 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection,
 		*upload_len = 0;
 		return MHD_YES;
 	}
-	if (strcmp(url, "/health") == 0) {
+	if (strcmp(url, "/health") == 0)
 		return send_document(server, connection, STATS_DOCUMENT_HEALTH);
-	}
-	if (strcmp(url, "/stats") == 0) {
+	if (strcmp(url, "/stats") == 0)
 		return send_document(server, connection, STATS_DOCUMENT_STATS);
-	}
 	if (strcmp(url, "/") == 0) {
 		return send_body(connection, MHD_HTTP_OK, TYPE_TEXT, index_text,
 		    sizeof(index_text) - 1);
@@ -189,9 +184,8 @@ struct stats_server *stats_server_start(
 
 void stats_server_stop(struct stats_server *server)
 {
-	if (server == NULL) {
+	if (server == NULL)
 		return;
-	}
 	MHD_stop_daemon(server->daemon);
 	free(server);
 }

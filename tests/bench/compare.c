@@ -81,9 +81,8 @@ static int64_t now_ns(void)
 
 static bool direct_connect(struct client *client)
 {
-	if (sqlite3_open(client->path, &client->db) != SQLITE_OK) {
+	if (sqlite3_open(client->path, &client->db) != SQLITE_OK)
 		return false;
-	}
 	sqlite3_busy_timeout(client->db, BUSY_MS);
 	return sqlite3_exec(client->db,
 		   "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192;"
@@ -96,11 +95,9 @@ static bool direct_step(sqlite3_stmt *statement, int64_t number)
 	int rc;
 
 	sqlite3_bind_int64(statement, 1, number);
-	while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
-		for (int i = 0; i < sqlite3_column_count(statement); i++) {
+	while ((rc = sqlite3_step(statement)) == SQLITE_ROW)
+		for (int i = 0; i < sqlite3_column_count(statement); i++)
 			(void)sqlite3_column_text(statement, i);
-		}
-	}
 	return rc == SQLITE_DONE;
 }
 
@@ -171,14 +168,11 @@ static bool broker_run(struct client *client, const char *sql, int64_t number)
 			   &broker_error) == 0;
 	}
 	if (poolite_query(client->handle, sql, POOLITE_ARGS(poolite_integer(number)),
-		&result, &broker_error) != 0) {
+		&result, &broker_error) != 0)
 		return false;
-	}
-	while (poolite_result_next(result) == 1) {
-		for (size_t i = 0; i < poolite_result_columns(result); i++) {
+	while (poolite_result_next(result) == 1)
+		for (size_t i = 0; i < poolite_result_columns(result); i++)
 			(void)poolite_result_text(result, i);
-		}
-	}
 	poolite_result_free(result);
 	return true;
 }
@@ -266,9 +260,8 @@ static struct outcome measure(
 	}
 	int64_t started_ns = now_ns(), ended_ns = started_ns;
 	close(gate[1]);
-	for (int i = 0; i < processes; i++) {
+	for (int i = 0; i < processes; i++)
 		waitpid(children[i], NULL, 0);
-	}
 	for (int i = 0; i < processes; i++) {
 		outcome.done += tallies[i].done;
 		outcome.failed += tallies[i].failed;
@@ -276,9 +269,8 @@ static struct outcome measure(
 			fprintf(
 			    stderr, "compare: %s: %s\n", way->name, tallies[i].message);
 		}
-		if (tallies[i].ended_ns > ended_ns) {
+		if (tallies[i].ended_ns > ended_ns)
 			ended_ns = tallies[i].ended_ns;
-		}
 	}
 	close(gate[0]);
 	close(ready[0]);
@@ -348,9 +340,8 @@ static void create_database(const char *path)
 	    "'https://example.com/lead', 'serp', '2026-01-31' FROM n",
 	    SCHEMA, ROWS);
 	if (!direct_connect(&client) ||
-	    sqlite3_exec(client.db, sql, NULL, NULL, NULL) != SQLITE_OK) {
+	    sqlite3_exec(client.db, sql, NULL, NULL, NULL) != SQLITE_OK)
 		die(path, sqlite3_errmsg(client.db));
-	}
 	sqlite3_close(client.db);
 }
 
@@ -364,9 +355,8 @@ static uint64_t count_rows(const char *path)
 	if (direct_connect(&client) &&
 	    sqlite3_prepare_v2(client.db, "SELECT count(*) FROM leads", -1, &statement,
 		NULL) == SQLITE_OK) {
-		if (sqlite3_step(statement) == SQLITE_ROW) {
+		if (sqlite3_step(statement) == SQLITE_ROW)
 			rows = (uint64_t)sqlite3_column_int64(statement, 0);
-		}
 		sqlite3_finalize(statement);
 	}
 	sqlite3_close(client.db);
@@ -385,9 +375,8 @@ static pid_t start_broker(const char *program)
 	}
 	struct client client = {.path = ways[BROKER].path};
 	if (broker < 0 || !broker_open(&client, SELECT) ||
-	    poolite_ping(client.handle, &broker_error) != 0) {
+	    poolite_ping(client.handle, &broker_error) != 0)
 		die(program, broker_error.message);
-	}
 	broker_close(&client);
 	return broker;
 }
@@ -397,9 +386,8 @@ static void stop_broker(pid_t broker)
 	int status;
 
 	kill(broker, SIGTERM);
-	if (waitpid(broker, &status, 0) != broker || status != 0) {
+	if (waitpid(broker, &status, 0) != broker || status != 0)
 		die("poolited", "did not stop cleanly");
-	}
 }
 
 /* Compare what is in the files with what was answered; 0 when all is well. */
@@ -415,9 +403,8 @@ static int check(const struct sums *sums)
 		printf("  %-14s %8" PRIu64 " rows written, %8" PRIu64 " found, %" PRIu64
 		       " operations failed\n",
 		    ways[i].name, sums->rows[i], found, sums->failed[i]);
-		if (i == BROKER && (found != sums->rows[i] || sums->failed[i] != 0)) {
+		if (i == BROKER && (found != sums->rows[i] || sums->failed[i] != 0))
 			status = 1;
-		}
 	}
 	return status;
 }
@@ -433,14 +420,12 @@ int main(int argc, char **argv)
 		    "DIRECTORY.\n");
 		return argc == 2 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
 	}
-	if (chdir(argv[2]) != 0) {
+	if (chdir(argv[2]) != 0)
 		die(argv[2], "no such directory");
-	}
 	tallies = mmap(NULL, PROCESSES_MAX * sizeof(*tallies), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (tallies == MAP_FAILED) {
+	if (tallies == MAP_FAILED)
 		die("mmap", "no memory");
-	}
 	create_database("per_operation.db");
 	create_database("kept_open.db");
 	create_database("poolite.db");

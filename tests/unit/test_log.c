@@ -119,9 +119,8 @@ Test(log, keeps_errno)
 
 static void *write_lines(void *letter)
 {
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 500; i++)
 		log_info("%c%s%c", *(char *)letter, "................", *(char *)letter);
-	}
 	return NULL;
 }
 
@@ -135,9 +134,8 @@ Test(log, lines_of_many_threads_never_mix)
 		cr_assert_eq(
 		    pthread_create(&threads[i], NULL, write_lines, &letters[i]), 0);
 	}
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
-	}
 	read_caught();
 	for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
 		char first = '?', last = '!';

@@ -23,9 +23,8 @@ static enum settings_outcome read_line(const char *line)
 	FILE *file = tmpfile();
 
 	cr_assert_lt(snprintf(words, sizeof(words), "%s", line), (int)sizeof(words));
-	for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " ")) {
+	for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " "))
 		argv[argc++] = word;
-	}
 	fflush(stdout);
 	dup2(fileno(file), STDOUT_FILENO);
 	dup2(fileno(file), STDERR_FILENO);
