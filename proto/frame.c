@@ -44,8 +44,6 @@ static int step(struct poolite__scan *scan, const uint8_t *buf, size_t len,
 		return 0;
 	if (scan->values == 0)
 		scan->values = 1;
-	if (scan->values > limits->values_max)
-		return POOLITE_TOO_LARGE;
 	scan->offset += head.len;
 	if (scan->depth > 0)
 		scan->open[scan->depth - 1]--;
