@@ -1,0 +1,283 @@
+#include "client/batch.h"
+
+#include <string.h>
+
+#include "client/registry.h"
+#include "client/verbs.h"
+#include "proto/batch.h"
+#include "proto/hello.h"
+
+/* Up to here a message goes to any broker; only beyond it hello is asked what
+ * this one takes. */
+#define SURE_BYTES  ((size_t)64 << 10)
+#define SURE_VALUES ((uint64_t)10000)
+/* A message around its rows and its SQL: envelope, method, headers, options. */
+#define FRAME_BYTES  ((size_t)128)
+#define FRAME_VALUES ((uint64_t)16)
+/* A row's header at its longest. */
+#define HEADER_BYTES ((size_t)5)
+
+/* ---- how much fits ------------------------------------------------------- */
+
+/* Bytes one value takes, at most. */
+static size_t value_bytes(const struct poolite_value *value)
+{
+	size_t bytes = value->name ? 5 + strlen(value->name) : 0;
+
+	if (value->type == POOLITE_TEXT || value->type == POOLITE_BLOB)
+		return bytes + 5 + value->len;
+	return bytes + 9;
+}
+
+static struct poolite__room row_needs(const struct poolite_value *values, size_t columns)
+{
+	struct poolite__room need = {HEADER_BYTES, 1};
+
+	for (size_t i = 0; i < columns; i++) {
+		need.bytes += value_bytes(&values[i]);
+		need.values += values[i].name ? 2 : 1;
+	}
+	return need;
+}
+
+size_t poolite__rows_that_fit(const struct poolite_value *values, size_t columns,
+    size_t rows, struct poolite__room *room)
+{
+	for (size_t row = 0; row < rows; row++) {
+		struct poolite__room need =
+		    row_needs(columns > 0 ? values + row * columns : NULL, columns);
+
+		if (need.bytes > room->bytes || need.values > room->values)
+			return row;
+		room->bytes -= need.bytes;
+		room->values -= need.values;
+	}
+	return rows;
+}
+
+/* ---- what the broker takes ----------------------------------------------- */
+
+static int ask_limits(struct poolite *handle, struct poolite_tx *tx,
+    struct poolite__hello *limits, struct poolite__failure *failure)
+{
+	struct poolite__call call;
+	int packed;
+
+	poolite__call_init(&call, handle, tx ? POOLITE__INSIDE : POOLITE__HARMLESS, NULL);
+	packed = poolite__pack_bare_request(&call.request, call.msgid, POOLITE__HELLO);
+	if (poolite__call_run(&call, handle, tx, packed, failure) == 0 &&
+	    poolite__read_hello_result(&call.answer.result, limits))
+		poolite__call_nonsense(&call, failure);
+	poolite__call_release(&call);
+	return failure->code;
+}
+
+/* Once per handle; what a broker does not tell is the default. */
+static int get_limits(struct poolite *handle, struct poolite_tx *tx,
+    struct poolite__hello *limits, struct poolite__failure *failure)
+{
+	bool is_known;
+
+	pthread_mutex_lock(&handle->lock);
+	is_known = handle->has_limits;
+	*limits = handle->limits;
+	pthread_mutex_unlock(&handle->lock);
+	if (is_known)
+		return 0;
+	if (ask_limits(handle, tx, limits, failure))
+		return failure->code;
+	if (limits->max_frame_bytes <= 0)
+		limits->max_frame_bytes = (int64_t)POOLITE__FRAME_BYTES_DEFAULT;
+	if (limits->max_values <= 0)
+		limits->max_values = POOLITE__VALUES_DEFAULT;
+	pthread_mutex_lock(&handle->lock);
+	handle->limits = *limits;
+	handle->has_limits = true;
+	pthread_mutex_unlock(&handle->lock);
+	return 0;
+}
+
+/* ---- sending ------------------------------------------------------------- */
+
+/* What a batch is about; borrowed all through it. */
+struct batch {
+	const char *sql;
+	size_t sql_len;
+	const struct poolite_value *values;
+	size_t columns;
+	size_t rows;
+	struct poolite__room room; /* for the rows of one message */
+};
+
+/* Rows ${first} to ${first} + ${rows} in one message. */
+static int send_rows(struct poolite *handle, struct poolite_tx *tx,
+    const struct batch *batch, size_t first, size_t rows, struct poolite_changes *changes,
+    struct poolite__failure *failure)
+{
+	struct poolite__options options;
+	struct poolite__call call;
+	int packed;
+
+	poolite__call_init(&call, handle, poolite__effect_in(tx), &options);
+	packed =
+	    poolite__pack_batch(&call.request, call.msgid, batch->sql, batch->sql_len,
+		batch->columns > 0 ? batch->values + first * batch->columns : NULL,
+		batch->columns, rows, &options);
+	if (poolite__call_run(&call, handle, tx, packed, failure) == 0)
+		poolite__take_changes(&call, changes, failure);
+	poolite__call_release(&call);
+	return failure->code;
+}
+
+static int too_large(size_t row, struct poolite__failure *failure)
+{
+	return poolite__fail(failure, POOLITE_TOO_LARGE,
+	    "row %zu of the batch alone is larger than a message may be (max_frame_bytes, "
+	    "max_values)",
+	    row + 1);
+}
+
+/* Message after message, inside ${tx}. */
+static int send_in_parts(struct poolite_tx *tx, const struct batch *batch,
+    struct poolite_changes *changes, struct poolite__failure *failure)
+{
+	size_t first = 0;
+
+	while (first < batch->rows) {
+		struct poolite__room room = batch->room;
+		const struct poolite_value *from =
+		    batch->columns > 0 ? batch->values + first * batch->columns : NULL;
+		size_t rows = poolite__rows_that_fit(
+		    from, batch->columns, batch->rows - first, &room);
+		struct poolite_changes part = {0, 0, 0};
+
+		if (rows == 0)
+			return too_large(first, failure);
+		if (send_rows(tx->handle, tx, batch, first, rows, &part, failure))
+			return failure->code;
+		changes->changes += part.changes;
+		changes->last_insert_id = part.last_insert_id;
+		first += rows;
+	}
+	return 0;
+}
+
+/* All or none, in a transaction of its own. */
+static int send_in_own_transaction(struct poolite *handle, const struct batch *batch,
+    struct poolite_changes *changes, struct poolite__failure *failure)
+{
+	struct poolite_tx *tx;
+
+	if (poolite__begin(handle, POOLITE_WRITE | POOLITE_ABORT_ON_ERROR, &tx, failure))
+		return failure->code;
+	if (send_in_parts(tx, batch, changes, failure)) {
+		struct poolite__failure ignored = {.code = POOLITE_OK};
+
+		poolite__rollback(tx, &ignored);
+		return failure->code;
+	}
+	return poolite__commit(tx, failure);
+}
+
+/* All or none, inside the caller's transaction: in a savepoint. */
+static int send_in_savepoint(struct poolite_tx *tx, const struct batch *batch,
+    struct poolite_changes *changes, struct poolite__failure *failure)
+{
+	struct poolite__failure ignored = {.code = POOLITE_OK};
+
+	if (poolite__update(tx->handle, tx, "SAVEPOINT libpoolite_batch", POOLITE_NO_ARGS,
+		NULL, failure))
+		return failure->code;
+	if (send_in_parts(tx, batch, changes, failure) == 0)
+		return poolite__update(tx->handle, tx, "RELEASE libpoolite_batch",
+		    POOLITE_NO_ARGS, NULL, failure);
+	/* Nothing to undo, and no harm done, if the error ended the transaction. */
+	if (poolite__update(tx->handle, tx, "ROLLBACK TO libpoolite_batch",
+		POOLITE_NO_ARGS, NULL, &ignored) == 0)
+		poolite__update(tx->handle, tx, "RELEASE libpoolite_batch",
+		    POOLITE_NO_ARGS, NULL, &ignored);
+	return failure->code;
+}
+
+/* Too much for any broker: does this one take it in one message? */
+static int send_large(struct poolite *handle, struct poolite_tx *tx, struct batch *batch,
+    struct poolite_changes *changes, struct poolite__failure *failure)
+{
+	struct poolite__hello limits;
+	struct poolite__room room;
+	size_t around = FRAME_BYTES + batch->sql_len;
+
+	if (get_limits(handle, tx, &limits, failure))
+		return failure->code;
+	if ((uint64_t)limits.max_frame_bytes <= around ||
+	    (uint64_t)limits.max_values <= FRAME_VALUES)
+		return poolite__fail(failure, POOLITE_TOO_LARGE,
+		    "the SQL alone is larger than a message may be (max_frame_bytes)");
+	batch->room.bytes = (size_t)limits.max_frame_bytes - around;
+	batch->room.values = (uint64_t)limits.max_values - FRAME_VALUES;
+	room = batch->room;
+	if (poolite__rows_that_fit(batch->values, batch->columns, batch->rows, &room) ==
+	    batch->rows)
+		return send_rows(handle, tx, batch, 0, batch->rows, changes, failure);
+	return tx ? send_in_savepoint(tx, batch, changes, failure)
+		  : send_in_own_transaction(handle, batch, changes, failure);
+}
+
+/* ---- the verb ------------------------------------------------------------ */
+
+static int check(struct poolite *handle, struct poolite_tx *tx, const struct batch *batch,
+    struct poolite__failure *failure)
+{
+	size_t count;
+
+	if (__builtin_mul_overflow(batch->rows, batch->columns, &count))
+		return poolite__fail(
+		    failure, POOLITE_BAD_REQUEST, "rows times columns is no size");
+	return poolite__check_verb(handle, tx, batch->sql, batch->values, count, failure);
+}
+
+static int run(struct poolite *handle, struct poolite_tx *tx, struct batch *batch,
+    struct poolite_changes *changes, struct poolite__failure *failure)
+{
+	struct poolite__room sure = {SURE_BYTES, SURE_VALUES};
+	struct poolite_changes ignored;
+
+	changes = changes ? changes : &ignored;
+	memset(changes, 0, sizeof *changes);
+	if (check(handle, tx, batch, failure))
+		return failure->code;
+	batch->sql_len = strlen(batch->sql);
+	if (batch->sql_len <= SURE_BYTES &&
+	    poolite__rows_that_fit(batch->values, batch->columns, batch->rows, &sure) ==
+		batch->rows)
+		send_rows(handle, tx, batch, 0, batch->rows, changes, failure);
+	else
+		send_large(handle, tx, batch, changes, failure);
+	if (failure->code != POOLITE_OK)
+		memset(changes, 0, sizeof *changes);
+	return failure->code;
+}
+
+int poolite_batch(struct poolite *handle, const char *sql,
+    const struct poolite_value *values, size_t columns, size_t rows,
+    struct poolite_changes *changes, struct poolite_error *error)
+{
+	struct poolite__failure failure = {.code = POOLITE_OK};
+	struct batch batch = {
+	    .sql = sql, .values = values, .columns = columns, .rows = rows};
+
+	run(handle, NULL, &batch, changes, &failure);
+	return poolite__report(error, &failure);
+}
+
+int poolite_tx_batch(struct poolite_tx *tx, const char *sql,
+    const struct poolite_value *values, size_t columns, size_t rows,
+    struct poolite_changes *changes, struct poolite_error *error)
+{
+	struct poolite__failure failure = {.code = POOLITE_OK};
+	struct batch batch = {
+	    .sql = sql, .values = values, .columns = columns, .rows = rows};
+
+	run(poolite__handle_of(tx), tx, &batch, changes, &failure);
+	return poolite__report(error, &failure);
+}

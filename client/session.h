@@ -1,0 +1,84 @@
+/* session.h - one connection to the broker: connect, send, receive.
+ *
+ * Every wait ends at a deadline on the monotonic clock.  Nothing raises
+ * SIGPIPE; descriptors are non-blocking and close-on-exec.
+ */
+#ifndef POOLITE_CLIENT_SESSION_H
+#define POOLITE_CLIENT_SESSION_H
+
+#include <pthread.h>
+
+#include "proto/answer.h"
+#include "proto/frame.h"
+
+/** Now, in ms on the monotonic clock. */
+int64_t poolite__now_ms(void);
+/** ${ms} from now; -1: never (INT64_MAX). */
+int64_t poolite__deadline(int ms);
+
+struct poolite__session {
+	/* The handle's, under its lock. */
+	struct poolite__session *next;
+	struct poolite__session **link; /* what points here; NULL: on no list */
+	unsigned pins;                  /* poolite_cancel is looking at it */
+	bool is_retired;                /* goes when the last pin does */
+
+	/* The borrower's. */
+	int fd;                 /* owns; -1: none */
+	bool is_reused;         /* has carried a request before: may be stale */
+	struct poolite__buf in; /* what has arrived and was not handed out */
+
+	/* Who sends: the borrower its request, then poolite_cancel. */
+	pthread_mutex_t lock;
+	uint32_t msgid;
+	bool is_under_way; /* msgid is sent, or being sent, and not answered */
+	bool is_sending;   /* its bytes are going out: a cancel has to wait */
+	bool wants_cancel; /* ... and asks the borrower to send it */
+};
+
+/** How a send or a receive ended. */
+enum poolite__io {
+	POOLITE__IO_OK,
+	POOLITE__IO_END, /* the broker closed, or is gone */
+	POOLITE__IO_TIMEOUT,
+	POOLITE__IO_NONSENSE,  /* what came is no MessagePack */
+	POOLITE__IO_TOO_LARGE, /* a message above the limit */
+	POOLITE__IO_NO_MEMORY,
+};
+
+/** A session without a socket, or NULL: no memory. */
+struct poolite__session *poolite__session_create(void);
+/** Close its socket and free it.  NULL: nothing. */
+void poolite__session_free(struct poolite__session *session);
+
+/**
+ * Connect session->fd, an unconnected socket, to ${path}; tried again while
+ * there is no broker, until ${deadline}.  0, or NO_BROKER with the reason.
+ */
+int poolite__session_connect(struct poolite__session *session, const char *path,
+    int64_t deadline, struct poolite__failure *failure);
+
+/** Whether an idle session is still good: nothing has come, not even its end. */
+bool poolite__session_is_alive(const struct poolite__session *session);
+
+/**
+ * Send a whole request.  Anything but OK: the broker cannot have got all of
+ * it, so it was not carried out, and the session is of no more use.
+ */
+enum poolite__io poolite__session_send(struct poolite__session *session, uint32_t msgid,
+    const struct poolite__buf *request, int64_t deadline);
+
+/**
+ * Wait until session->in begins with a whole message, and tell its length.
+ * Anything but OK: the session is of no more use.
+ */
+enum poolite__io poolite__session_receive(struct poolite__session *session,
+    const struct poolite__limits *limits, int64_t deadline, size_t *len);
+
+/** The request was answered: cancel it no more. */
+void poolite__session_finish(struct poolite__session *session);
+
+/** Send the notification cancel for what is under way, if anything is. */
+void poolite__session_cancel(struct poolite__session *session);
+
+#endif
