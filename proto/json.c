@@ -64,12 +64,14 @@ static json_t *read_text(struct poolite__reader *reader)
 	const char *data;
 	size_t len;
 	size_t text_len = 0;
+	char *text;
 
 	if (poolite__read_str(reader, &data, &len))
 		return NULL;
 	if (poolite__is_utf8(data, len))
 		return json_stringn_nocheck(data, len);
-	return string_of(text_of(data, len, &text_len), text_len);
+	text = text_of(data, len, &text_len);
+	return string_of(text, text_len);
 }
 
 static json_t *read_blob(struct poolite__reader *reader)
