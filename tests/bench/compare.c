@@ -12,6 +12,7 @@
  * missing afterwards; how fast anything was never changes it.
  */
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -228,55 +229,70 @@ struct outcome {
 	uint64_t failed;
 };
 
-static struct outcome measure(
-    const struct way *way, const char *sql, int processes, int64_t duration_ns)
+/* Processes that are ready to work, and wait. */
+struct crew {
+	int count;
+	pid_t processes[PROCESSES_MAX];
+	int gate; /* closed: go */
+};
+
+static void die(const char *what, const char *why)
 {
+	fprintf(stderr, "compare: %s: %s\n", what, why);
+	exit(1);
+}
+
+/* Start ${count} processes; returns when all are ready. */
+static struct crew start_crew(
+    const struct way *way, const char *sql, int count, int64_t duration_ns)
+{
+	struct crew crew = {.count = count};
 	int gate[2], ready[2];
-	pid_t children[PROCESSES_MAX];
-	struct outcome outcome = {0};
 	char byte;
 
-	memset(tallies, 0, PROCESSES_MAX * sizeof(*tallies));
-	if (pipe(gate) != 0 || pipe(ready) != 0) {
-		perror("compare: pipe");
-		exit(1);
-	}
-	for (int i = 0; i < processes; i++) {
-		children[i] = fork();
-		if (children[i] < 0) {
-			perror("compare: fork");
-			exit(1);
-		}
-		if (children[i] == 0) {
+	if (pipe(gate) != 0 || pipe(ready) != 0)
+		die("pipe", strerror(errno));
+	for (int i = 0; i < count; i++) {
+		crew.processes[i] = fork();
+		if (crew.processes[i] < 0)
+			die("fork", strerror(errno));
+		if (crew.processes[i] == 0) {
 			close(gate[1]);
 			work(way, sql, gate[0], ready[1], duration_ns, &tallies[i]);
 			_exit(0);
 		}
 	}
 	close(ready[1]); /* a child that dies early is an end of file, not a wait */
-	for (int i = 0; i < processes; i++) {
-		ssize_t told = read(ready[0], &byte, 1);
-		assert(told == 1);
-	}
+	for (int i = 0; i < count; i++)
+		if (read(ready[0], &byte, 1) != 1)
+			die(way->name, "a process died");
+	close(ready[0]);
+	close(gate[0]);
+	crew.gate = gate[1];
+	return crew;
+}
+
+static struct outcome measure(
+    const struct way *way, const char *sql, int count, int64_t duration_ns)
+{
+	struct outcome outcome = {0};
+
+	memset(tallies, 0, PROCESSES_MAX * sizeof(*tallies));
+	struct crew crew = start_crew(way, sql, count, duration_ns);
 	int64_t started_ns = now_ns(), ended_ns = started_ns;
-	close(gate[1]);
-	for (int i = 0; i < processes; i++)
-		waitpid(children[i], NULL, 0);
-	for (int i = 0; i < processes; i++) {
+	close(crew.gate);
+	for (int i = 0; i < count; i++) {
+		waitpid(crew.processes[i], NULL, 0);
 		outcome.done += tallies[i].done;
 		outcome.failed += tallies[i].failed;
-		if (tallies[i].failed != 0) {
+		if (tallies[i].failed != 0)
 			fprintf(
 			    stderr, "compare: %s: %s\n", way->name, tallies[i].message);
-		}
 		if (tallies[i].ended_ns > ended_ns)
 			ended_ns = tallies[i].ended_ns;
 	}
-	close(gate[0]);
-	close(ready[0]);
-	outcome.ns = outcome.done == 0
-	    ? 0
-	    : (double)(ended_ns - started_ns) / (double)outcome.done;
+	if (outcome.done != 0)
+		outcome.ns = (double)(ended_ns - started_ns) / (double)outcome.done;
 	return outcome;
 }
 
@@ -321,12 +337,6 @@ static void print_comparison(const char *name, const char *sql, int processes,
 }
 
 /* ---- the files and the broker ------------------------------------------ */
-
-static void die(const char *what, const char *why)
-{
-	fprintf(stderr, "compare: %s: %s\n", what, why);
-	exit(1);
-}
 
 /* A new file with the table and its first rows. */
 static void create_database(const char *path)
