@@ -1,0 +1,423 @@
+#include "broker/broker.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "broker/dispatch.h"
+#include "broker/log.h"
+#include "broker/net/completion.h"
+
+/* Descriptors beyond the clients': three files per connection, locks, sockets,
+ * libuv's own, the stats socket's visitors. */
+#define RESERVED_DESCRIPTORS(connections) (64 + 4 * (connections))
+/* Further time after the grace for what was refused to be sent. */
+#define LAST_WORDS_NS CLOCK_NS_PER_SEC
+
+/* ---- the loop's calls --------------------------------------------------------- */
+
+static void before_block(void *context)
+{
+	struct broker *broker = context;
+
+	session_settle_all(&broker->sessions);
+}
+
+static void on_wake(void *context)
+{
+	struct broker *broker = context;
+
+	clock_advance(&broker->clock);
+	pool_pump(&broker->pool); /* the gate may have opened */
+}
+
+static void close_all(struct broker *broker)
+{
+	broker->stage = BROKER_CLOSING;
+	server_close(broker->server);
+	stats_server_stop(broker->stats_server);
+	broker->stats_server = NULL;
+	loop_close(broker->loop);
+	completion_close(broker->completion);
+}
+
+/* Whoever is not in a transaction has sent all that will be taken. */
+static void drain_sessions(struct broker *broker)
+{
+	struct session *session = NULL;
+
+	while ((session = session_next(&broker->sessions, session))) {
+		struct client *client = session_data(session);
+		if (!client || !transaction_is_active(client->transaction))
+			session_drain(session);
+	}
+}
+
+static void end_sessions(struct broker *broker)
+{
+	struct session *next;
+
+	dispatch_end_all(broker);
+	if (clock_now(&broker->clock) < clock_after(broker->grace_until_ns, LAST_WORDS_NS))
+		return;
+	for (struct session *session = session_next(&broker->sessions, NULL); session;
+	     session = next) {
+		next = session_next(&broker->sessions, session);
+		session_abandon(session);
+	}
+}
+
+static bool is_pool_idle(struct broker *broker)
+{
+	for (unsigned i = 0; i < broker->pool.count; i++)
+		if (broker->pool.readers[i]->running)
+			return false;
+	return !writer_holder(broker->pool.writer).is_held &&
+	       writer_waiting(broker->pool.writer) == 0;
+}
+
+static void drain(struct broker *broker, int64_t now_ns)
+{
+	drain_sessions(broker);
+	if (now_ns >= broker->grace_until_ns) {
+		if (!broker->is_past_grace)
+			log_info("grace is over: what is left is refused or rolled back");
+		broker->is_past_grace = true;
+		end_sessions(broker);
+	}
+	if (broker->sessions.handles == 0 && is_pool_idle(broker))
+		close_all(broker);
+}
+
+static void on_tick(void *context)
+{
+	struct broker *broker = context;
+	int64_t now_ns = clock_advance(&broker->clock);
+	struct transaction *transaction, *next;
+
+	session_watch_all(&broker->sessions);
+	DL_FOREACH_SAFE (broker->transactions, transaction, next)
+		transaction_tick(transaction, now_ns);
+	dispatch_late(broker);
+	pool_pump(&broker->pool);
+	if (broker->stage == BROKER_SERVING)
+		pool_check_health(&broker->pool, now_ns);
+	else if (broker->stage == BROKER_DRAINING)
+		drain(broker, now_ns);
+}
+
+void broker_stop(struct broker *broker, int status)
+{
+	int64_t now_ns = clock_now(&broker->clock);
+
+	if (status)
+		broker->exit_status = status;
+	if (broker->stage != BROKER_SERVING) {
+		broker->grace_until_ns = now_ns;
+		return;
+	}
+	broker->stage = BROKER_DRAINING;
+	broker->grace_until_ns = clock_after(now_ns, broker->settings.grace_ns);
+	/* The path goes first: from now on a client finds no broker, and retries
+	 * until the next one is there.  Who is in the backlog is still served. */
+	listener_unlink(&broker->listener);
+}
+
+static void on_signal(void *context, int signal_number)
+{
+	struct broker *broker = context;
+
+	log_info("%s: stopping, at most %.0f s for what is under way",
+	    strsignal(signal_number), (double)broker->settings.grace_ns / 1e9);
+	broker_stop(broker, 0);
+}
+
+static void on_checked(struct job *job)
+{
+	struct broker *broker = job->owner;
+
+	if (job->failure.code)
+		log_warning("health check: %s", job->failure.message);
+	pool_return(&broker->pool, job);
+	job_free(job);
+	pool_pump(&broker->pool);
+}
+
+static void on_message(struct session *session, const uint8_t *message, size_t len)
+{
+	struct broker *broker = session_context(session);
+
+	clock_advance(&broker->clock);
+	dispatch_message(session, message, len);
+}
+
+/* ---- documents for the stats socket -------------------------------------------- */
+
+/* One visitor waits for the loop; whoever is last frees it. */
+struct document_request {
+	struct broker *broker; /* borrowed */
+	enum stats_document which;
+	pthread_mutex_t mutex; /* guards the rest */
+	pthread_cond_t done;
+	bool is_done;
+	bool is_forsaken; /* the visitor has left: the loop frees it */
+	bool is_healthy;
+	struct poolite__buf document; /* owns */
+};
+
+static void free_request(struct document_request *request)
+{
+	poolite__buf_release(&request->document);
+	pthread_mutex_destroy(&request->mutex);
+	pthread_cond_destroy(&request->done);
+	free(request);
+}
+
+/* On the loop's thread. */
+static void make_document(struct job *job)
+{
+	struct document_request *request = job->owner;
+	bool is_forsaken;
+
+	request->is_healthy = true;
+	if (request->which == STATS_DOCUMENT_HEALTH)
+		request->is_healthy =
+		    stats_pack_health(request->broker, &request->document);
+	else
+		stats_pack(request->broker, &request->document);
+	job_free(job);
+	pthread_mutex_lock(&request->mutex);
+	request->is_done = true;
+	is_forsaken = request->is_forsaken;
+	pthread_cond_signal(&request->done);
+	pthread_mutex_unlock(&request->mutex);
+	if (is_forsaken)
+		free_request(request);
+}
+
+static struct document_request *ask_for_document(
+    struct broker *broker, enum stats_document which)
+{
+	struct document_request *request = calloc(1, sizeof *request);
+	struct job *job = job_create(NULL, 0, NULL);
+
+	if (!request || !job) {
+		free(request);
+		job_free(job);
+		return NULL;
+	}
+	request->broker = broker;
+	request->which = which;
+	pthread_mutex_init(&request->mutex, NULL);
+	pthread_cond_init(&request->done, NULL);
+	poolite__buf_init(&request->document, SIZE_MAX, NULL);
+	job->kind = JOB_DOCUMENT;
+	job->home = broker->completion;
+	job->done = make_document;
+	job->owner = request;
+	job_finish(job);
+	return request;
+}
+
+/* On the stats server's thread. */
+static bool give_document(
+    void *context, enum stats_document which, struct poolite__buf *document, bool *is_healthy)
+{
+	struct document_request *request = ask_for_document(context, which);
+	struct timespec until;
+	bool is_done;
+
+	if (!request)
+		return false;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 1;
+	pthread_mutex_lock(&request->mutex);
+	while (!request->is_done &&
+	       pthread_cond_timedwait(&request->done, &request->mutex, &until) == 0)
+		;
+	is_done = request->is_done;
+	request->is_forsaken = !is_done;
+	pthread_mutex_unlock(&request->mutex);
+	if (!is_done)
+		return false;
+	*is_healthy = request->is_healthy;
+	is_done = poolite__buf_append(
+		      document, request->document.data, request->document.len) == 0;
+	free_request(request);
+	return is_done;
+}
+
+/* ---- start ---------------------------------------------------------------------- */
+
+/* As many descriptors as the machine allows, and no more clients than fit. */
+static void fit_descriptors(struct broker *broker)
+{
+	struct settings *settings = &broker->settings;
+	rlim_t reserve = RESERVED_DESCRIPTORS(settings->max_connections);
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY ||
+	    limit.rlim_cur >= settings->max_clients + reserve)
+		return;
+	log_warning("the descriptor limit of %llu allows %llu clients, not %u (max_clients)",
+	    (unsigned long long)limit.rlim_cur,
+	    (unsigned long long)(limit.rlim_cur > reserve + 1 ? limit.rlim_cur - reserve : 1),
+	    settings->max_clients);
+	settings->max_clients =
+	    limit.rlim_cur > reserve + 1 ? (uint32_t)(limit.rlim_cur - reserve) : 1;
+}
+
+static void prepare_sessions(struct broker *broker)
+{
+	broker->session_handler = (struct session_handler){
+	    .on_message = on_message,
+	    .on_end = dispatch_session_ended,
+	    .on_gone = dispatch_session_gone,
+	    .on_free = dispatch_session_freed,
+	    .context = broker,
+	};
+	broker->sessions = (struct session_shared){
+	    .loop = broker->loop,
+	    .clock = &broker->clock,
+	    .handler = &broker->session_handler,
+	    .limits = {.frame_bytes_max = broker->settings.max_frame_bytes,
+		.values_max = broker->settings.max_values},
+	    .budget = &broker->budget,
+	    .inflight_max = broker->settings.max_inflight,
+	    .write_timeout_ns = broker->settings.write_timeout_ns,
+	};
+}
+
+static int start_loop(struct broker *broker, char *error, size_t error_size)
+{
+	broker->loop_handler = (struct loop_handler){
+	    .on_tick = on_tick,
+	    .before_block = before_block,
+	    .on_wake = on_wake,
+	    .on_signal = on_signal,
+	    .context = broker,
+	};
+	broker->loop = loop_create(&broker->loop_handler);
+	if (broker->loop)
+		broker->completion = completion_create(broker->loop);
+	if (broker->completion)
+		return 0;
+	snprintf(error, error_size, "cannot start the event loop: no memory or descriptors");
+	return -1;
+}
+
+static int start_database(struct broker *broker, char *error, size_t error_size)
+{
+	const struct settings *settings = &broker->settings;
+	struct poolite__failure failure;
+
+	if (database_file_open(&broker->file, settings->database, settings->create,
+		settings->socket, error, error_size))
+		return -1;
+	broker->database = (struct database){
+	    .path = broker->file.path,
+	    .settings = settings,
+	    .clock = &broker->clock,
+	    .completion = broker->completion,
+	    .budget = &broker->budget,
+	};
+	if (pool_start(&broker->pool, &broker->database, on_checked, broker, &failure)) {
+		snprintf(error, error_size, "cannot open the database %s: %s",
+		    settings->database, failure.message);
+		return -1;
+	}
+	if (broker->file.was_created)
+		log_info("created the database %s", broker->file.path);
+	else if (connection_was_converted(broker->pool.writer->connection))
+		log_info("converted the database %s to WAL mode", broker->file.path);
+	return 0;
+}
+
+static int start_sockets(struct broker *broker, char *error, size_t error_size)
+{
+	const struct settings *settings = &broker->settings;
+
+	if (listener_open(&broker->listener, settings->socket, settings->socket_mode,
+		settings->socket_group, error, error_size))
+		return -1;
+	if (settings->stats_socket) {
+		if (listener_open(&broker->stats_listener, settings->stats_socket,
+			settings->socket_mode, settings->socket_group, error, error_size))
+			return -1;
+		broker->stats_server = stats_server_start(
+		    broker->stats_listener.fd, give_document, broker, error, error_size);
+		if (!broker->stats_server)
+			return -1;
+		broker->stats_listener.fd = -1; /* the server's now */
+	}
+	broker->server =
+	    server_start(&broker->sessions, &broker->listener, settings->max_clients);
+	if (broker->server)
+		return 0;
+	snprintf(error, error_size, "cannot serve: no memory or descriptors");
+	return -1;
+}
+
+struct broker *broker_create(const struct settings *settings, char *error, size_t error_size)
+{
+	struct broker *broker = calloc(1, sizeof *broker);
+
+	if (!broker) {
+		snprintf(error, error_size, "out of memory");
+		return NULL;
+	}
+	broker->settings = *settings;
+	broker->budget.max = settings->max_buffered_bytes;
+	broker->file.lock_fd = -1;
+	broker->listener.fd = broker->listener.lock_fd = -1;
+	broker->stats_listener.fd = broker->stats_listener.lock_fd = -1;
+	broker->started_unix = clock_unix_seconds();
+	clock_init(&broker->clock);
+	fit_descriptors(broker);
+	/* The database first: a client that connects is served. */
+	if (start_loop(broker, error, error_size) == 0) {
+		prepare_sessions(broker);
+		if (start_database(broker, error, error_size) == 0 &&
+		    start_sockets(broker, error, error_size) == 0)
+			return broker;
+		if (broker->server)
+			server_close(broker->server);
+		loop_close(broker->loop);
+		completion_close(broker->completion);
+		loop_run(broker->loop);
+	}
+	broker_free(broker);
+	return NULL;
+}
+
+int broker_run(struct broker *broker)
+{
+	log_info("ready: database %s, socket %s, pid %d, SQLite %s", broker->file.path,
+	    broker->listener.path, (int)getpid(), connection_sqlite_version());
+	loop_run(broker->loop);
+	log_info("stopped");
+	return broker->exit_status;
+}
+
+void broker_free(struct broker *broker)
+{
+	if (!broker)
+		return;
+	stats_server_stop(broker->stats_server);
+	if (broker->pool.readers)
+		pool_stop(&broker->pool);
+	loop_free(broker->loop);
+	listener_close(&broker->stats_listener);
+	listener_close(&broker->listener);
+	database_file_close(&broker->file);
+	free(broker);
+}

@@ -1,0 +1,76 @@
+/* broker.h - the broker: owns everything, and knows how it starts and stops.
+ *
+ *   SERVING ── SIGTERM, SIGINT, an unknown outcome ──► DRAINING ──► CLOSING ──► loop ends
+ *
+ * SERVING   takes clients and requests
+ * DRAINING  takes no new client's bytes; finishes what had arrived, within `grace`; then
+ *           what is left is refused or rolled back
+ * CLOSING   no session is left; connections and handles are closed
+ */
+#ifndef POOLITE_BROKER_BROKER_H
+#define POOLITE_BROKER_BROKER_H
+
+#include "broker/database.h"
+#include "broker/files.h"
+#include "broker/http/stats_server.h"
+#include "broker/net/loop.h"
+#include "broker/net/server.h"
+#include "broker/pool.h"
+#include "broker/routes.h"
+#include "broker/settings.h"
+#include "broker/stats.h"
+
+struct transaction;
+
+enum broker_stage { BROKER_SERVING, BROKER_DRAINING, BROKER_CLOSING };
+
+struct broker {
+	struct settings settings;
+	enum broker_stage stage;
+	bool is_past_grace;
+	int64_t grace_until_ns;
+	int exit_status;
+	double started_unix;
+
+	struct clock clock;
+	struct poolite__budget budget;
+	struct loop *loop;             /* owns */
+	struct completion *completion; /* owns */
+	struct database_file file;     /* owns its lock */
+	struct database database;
+	struct pool pool;
+	struct routes routes;
+	struct stats stats;
+
+	struct loop_handler loop_handler;
+	struct session_handler session_handler;
+	struct session_shared sessions;
+	struct listener listener;
+	struct server *server;          /* owns */
+	struct listener stats_listener; /* fd -1: none */
+	struct stats_server *stats_server; /* owns; NULL: none */
+	struct transaction *transactions;  /* borrowed: those of sessions that ever began one */
+};
+
+/**
+ * Everything up to the first client: files, locks, connections, sockets.
+ *
+ *   error  gets a sentence that names the culprit and the way out
+ *
+ * NULL when it cannot start; nothing is left behind then.
+ */
+struct broker *broker_create(const struct settings *settings, char *error, size_t error_size);
+
+/** Serve until stopped.  Returns the process's exit status: 0, or 74 after an unknown outcome. */
+int broker_run(struct broker *broker);
+
+/** After broker_run, or a failed start.  NULL: nothing. */
+void broker_free(struct broker *broker);
+
+/** Loop thread: stop cleanly; a second call cuts the grace short.  ${status} is the exit status. */
+void broker_stop(struct broker *broker, int status);
+
+/** Exit status after a COMMIT whose outcome nobody knows (EX_IOERR). */
+#define BROKER_EXIT_UNKNOWN 74
+
+#endif

@@ -1,0 +1,86 @@
+#include "broker/database.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "broker/log.h"
+
+int database_connect(struct database *database, bool is_writer,
+    struct connection **connection, struct poolite__failure *failure)
+{
+	const struct settings *settings = database->settings;
+	struct connection_options options = {
+	    .path = database->path,
+	    .is_writer = is_writer,
+	    .synchronous = settings->synchronous,
+	    .foreign_keys = settings->foreign_keys,
+	    .temp_store_memory = settings->temp_store_memory,
+	    .cache_bytes = (int64_t)settings->cache_bytes,
+	    .busy_timeout_ns = settings->busy_timeout_ns,
+	    .clock = database->clock,
+	};
+	int rc = connection_open(&options, connection, failure);
+
+	if (rc)
+		return rc;
+	atomic_fetch_add(&database->connections_created, 1);
+	atomic_fetch_add(&database->connections_open, 1);
+	return 0;
+}
+
+void database_disconnect(struct database *database, struct connection *connection)
+{
+	if (!connection)
+		return;
+	connection_close(connection);
+	atomic_fetch_sub(&database->connections_open, 1);
+}
+
+int database_commit(struct database *database, struct connection *connection,
+    struct poolite__failure *failure, bool *is_fatal)
+{
+	int rc = connection_commit(connection, failure);
+
+	*is_fatal = rc && failure->is_unknown;
+	if (*is_fatal)
+		database_refuse_writes(database, POOLITE_STORAGE,
+		    "a COMMIT failed with an unknown outcome; the broker stops, starting it again "
+		    "recovers the database");
+	if (rc)
+		return rc;
+	atomic_fetch_add(&database->commit_seq, 1);
+	if (connection_check_files(connection, failure) == 0)
+		return 0;
+	database_refuse_writes(database, POOLITE_STORAGE, failure->message);
+	failure->code = POOLITE_OUTCOME_UNKNOWN;
+	failure->is_unknown = true;
+	return failure->code;
+}
+
+void database_refuse_writes(
+    struct database *database, enum poolite_code code, const char *why)
+{
+	static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
+
+	pthread_mutex_lock(&once);
+	if (!atomic_load(&database->refuses_writes)) {
+		snprintf(database->why, sizeof database->why, "%s", why);
+		database->refusal = code;
+		atomic_store(&database->refuses_writes, true);
+		log_error("no more writes are taken: %s", why);
+	}
+	pthread_mutex_unlock(&once);
+}
+
+bool database_refuses_writes(struct database *database, struct poolite__failure *failure)
+{
+	if (!atomic_load(&database->refuses_writes))
+		return false;
+	poolite__fail(failure, database->refusal, "%s", database->why);
+	return true;
+}
+
+bool gate_is_open(const struct gate *gate, int64_t now_ns)
+{
+	return now_ns >= atomic_load(&gate->closed_until_ns);
+}

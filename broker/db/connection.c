@@ -1,0 +1,532 @@
+#include "broker/db/internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/log.h"
+
+/* VM instructions between two looks at the clock: about 10 us. */
+#define PROGRESS_STEPS 1000
+
+static const char *const own_texts[OWN_COUNT] = {
+    [OWN_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+    [OWN_BEGIN_READ] = "BEGIN",
+    [OWN_SNAPSHOT] = "SELECT count(*) FROM (SELECT 1 FROM sqlite_schema LIMIT 1)",
+    [OWN_COMMIT] = "COMMIT",
+    [OWN_ROLLBACK] = "ROLLBACK",
+    [OWN_SAVEPOINT] = "SAVEPOINT poolite",
+    [OWN_RELEASE] = "RELEASE poolite",
+    [OWN_UNDO] = "ROLLBACK TO poolite",
+    [OWN_TEMP_SCHEMA] = "SELECT 1 FROM sqlite_temp_schema LIMIT 1",
+    [OWN_DATA_VERSION] = "PRAGMA data_version",
+    [OWN_FOREIGN_KEY_CHECK] = "SELECT count(*) FROM pragma_foreign_key_check",
+};
+
+/* ---- deadlines ---------------------------------------------------------- */
+
+int connection_stop_reason(const struct connection *connection)
+{
+	return connection->asked ? stop_reason(connection->asked, clock_now(connection->clock))
+				 : 0;
+}
+
+static int on_progress(void *context)
+{
+	return connection_stop_reason(context) != 0;
+}
+
+void connection_watch(struct connection *connection, struct stop *stop)
+{
+	pthread_mutex_lock(&connection->watch_mutex);
+	connection->watched = stop;
+	pthread_mutex_unlock(&connection->watch_mutex);
+	connection->asked = stop;
+}
+
+void connection_unwatch(struct connection *connection)
+{
+	pthread_mutex_lock(&connection->watch_mutex);
+	connection->watched = NULL;
+	pthread_mutex_unlock(&connection->watch_mutex);
+	connection->asked = NULL;
+}
+
+void connection_nudge(struct connection *connection)
+{
+	/* While the mutex is held the watched statement cannot end, so the
+	 * interrupt cannot hit the next one. */
+	pthread_mutex_lock(&connection->watch_mutex);
+	if (connection->watched &&
+	    stop_reason(connection->watched, clock_now(connection->clock)))
+		sqlite3_interrupt(connection->db);
+	pthread_mutex_unlock(&connection->watch_mutex);
+}
+
+/* ---- errors ------------------------------------------------------------- */
+
+static enum poolite_code code_of(int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_CONSTRAINT: return POOLITE_CONSTRAINT;
+	case SQLITE_FULL:
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN: return POOLITE_STORAGE;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB: return POOLITE_CORRUPT;
+	case SQLITE_BUSY: return POOLITE_BUSY;
+	case SQLITE_NOMEM: return POOLITE_OVERLOADED;
+	case SQLITE_TOOBIG: return POOLITE_TOO_LARGE;
+	case SQLITE_READONLY: return POOLITE_READ_ONLY;
+	case SQLITE_AUTH: return POOLITE_NOT_ALLOWED;
+	case SQLITE_MISUSE: return POOLITE_INTERNAL;
+	default: return POOLITE_SQL_ERROR;
+	}
+}
+
+static void say_stopped(int reason, int rc, struct poolite__failure *failure)
+{
+	if (reason == POOLITE_QUERY_TIMEOUT)
+		poolite__fail(failure, POOLITE_QUERY_TIMEOUT,
+		    "stopped: its deadline passed while it ran (timeout_ms or query_timeout)");
+	else if (reason == POOLITE_CANCELLED)
+		poolite__fail(failure, POOLITE_CANCELLED, "cancelled while it ran");
+	else
+		poolite__fail(failure, (enum poolite_code)reason, "stopped: %s",
+		    poolite__code_meaning(reason));
+	failure->sqlite = rc;
+}
+
+int connection_failure(struct connection *connection, int rc, struct poolite__failure *failure)
+{
+	int primary = rc & 0xff;
+	int reason = connection_stop_reason(connection);
+
+	if (primary == SQLITE_INTERRUPT && reason)
+		say_stopped(reason, rc, failure);
+	else if (primary == SQLITE_INTERRUPT)
+		poolite__fail(failure, POOLITE_CANCELLED, "interrupted");
+	else if (connection->guard.is_refused)
+		poolite__fail(failure, POOLITE_NOT_ALLOWED, "%s", connection->guard.why);
+	else if (primary == SQLITE_BUSY)
+		poolite__fail(failure, POOLITE_BUSY,
+		    "a process outside the broker holds the database's lock; find it with "
+		    "fuser or lsof, and let it use the broker too");
+	else if (primary == SQLITE_FULL)
+		poolite__fail(failure, POOLITE_STORAGE, "the disk is full");
+	else if (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_NOMEM)
+		poolite__fail(failure, code_of(rc), "%s", sqlite3_errstr(rc));
+	else
+		poolite__fail(failure, code_of(rc), "%s", sqlite3_errmsg(connection->db));
+	failure->sqlite = rc;
+	return failure->code;
+}
+
+/* ---- the broker's own statements ---------------------------------------- */
+
+int connection_run_own(struct connection *connection, enum own_statement which)
+{
+	sqlite3_stmt *stmt = connection->own[which];
+	int rc;
+
+	guard_reset(&connection->guard);
+	connection->guard.is_own = true;
+	do
+		rc = sqlite3_step(stmt);
+	while (rc == SQLITE_ROW);
+	if (rc != SQLITE_DONE)
+		rc = sqlite3_extended_errcode(connection->db);
+	else
+		rc = SQLITE_OK;
+	sqlite3_reset(stmt);
+	connection->guard.is_own = false;
+	return rc;
+}
+
+/* The first column of the first row, or -1 with ${failure}. */
+static int64_t own_number(struct connection *connection, enum own_statement which,
+    struct poolite__failure *failure)
+{
+	sqlite3_stmt *stmt = connection->own[which];
+	int64_t number = -1;
+	int rc;
+
+	guard_reset(&connection->guard);
+	connection->guard.is_own = true;
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		number = sqlite3_column_int64(stmt, 0);
+	else if (rc == SQLITE_DONE)
+		number = 0;
+	else
+		connection_failure(
+		    connection, sqlite3_extended_errcode(connection->db), failure);
+	sqlite3_reset(stmt);
+	connection->guard.is_own = false;
+	return number;
+}
+
+static int run_own(
+    struct connection *connection, enum own_statement which, struct poolite__failure *failure)
+{
+	int rc = connection_run_own(connection, which);
+	return rc == SQLITE_OK ? 0 : connection_failure(connection, rc, failure);
+}
+
+/* ---- open and close ----------------------------------------------------- */
+
+static int on_wal(void *context, sqlite3 *db, const char *name, int pages)
+{
+	struct connection *connection = context;
+
+	(void)db;
+	(void)name;
+	connection->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+static int set_pragma(struct connection *connection, const char *name, long long value)
+{
+	char sql[96];
+
+	snprintf(sql, sizeof sql, "PRAGMA %s=%lld", name, value);
+	return sqlite3_exec(connection->db, sql, NULL, NULL, NULL);
+}
+
+/* Convert to WAL if it is not; SQLite answers with the mode that holds. */
+static int enter_wal(struct connection *connection, struct poolite__failure *failure)
+{
+	sqlite3_stmt *stmt = NULL;
+	char mode[16] = "";
+
+	for (int pass = 0; pass < 2; pass++) {
+		int rc = sqlite3_prepare_v2(connection->db,
+		    pass ? "PRAGMA journal_mode=WAL" : "PRAGMA journal_mode", -1, &stmt, NULL);
+		if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
+			snprintf(mode, sizeof mode, "%s",
+			    (const char *)sqlite3_column_text(stmt, 0));
+		rc = sqlite3_finalize(stmt);
+		if (rc)
+			return connection_failure(connection, rc, failure);
+		if (strcmp(mode, "wal") == 0)
+			return 0;
+		connection->was_converted = pass == 0;
+	}
+	return poolite__fail(failure, POOLITE_STORAGE,
+	    "the database cannot be put into WAL mode (it stays in '%s'); is its filesystem a "
+	    "network one?",
+	    mode);
+}
+
+static int set_up(struct connection *connection, const struct connection_options *options,
+    struct poolite__failure *failure)
+{
+	sqlite3 *db = connection->db;
+	int rc;
+
+	sqlite3_extended_result_codes(db, 1);
+	connection->busy_timeout_ms = (int)(options->busy_timeout_ns / CLOCK_NS_PER_MS);
+	sqlite3_busy_timeout(db, connection->busy_timeout_ms);
+	if (connection->is_writer && (rc = enter_wal(connection, failure)))
+		return rc;
+	if ((rc = set_pragma(connection, "synchronous", options->synchronous)) ||
+	    (rc = set_pragma(connection, "cache_size", -(options->cache_bytes / 1024))) ||
+	    (rc = set_pragma(connection, "temp_store", options->temp_store_memory ? 2 : 1)) ||
+	    (rc = set_pragma(connection, "mmap_size", 0)) ||
+	    (rc = sqlite3_db_config(
+		 db, SQLITE_DBCONFIG_ENABLE_FKEY, options->foreign_keys ? 1 : 0, NULL)) ||
+	    (!connection->is_writer &&
+		(rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL))))
+		return connection_failure(connection, rc, failure);
+	sqlite3_wal_autocheckpoint(db, 0);
+	sqlite3_wal_hook(db, on_wal, connection);
+	for (int i = 0; i < OWN_COUNT; i++) {
+		rc = sqlite3_prepare_v3(
+		    db, own_texts[i], -1, SQLITE_PREPARE_PERSISTENT, &connection->own[i], NULL);
+		if (rc)
+			return connection_failure(connection, rc, failure);
+	}
+	rc = guard_install(&connection->guard, db);
+	if (rc)
+		return connection_failure(connection, rc, failure);
+	sqlite3_progress_handler(db, PROGRESS_STEPS, on_progress, connection);
+	return run_own(connection, OWN_SNAPSHOT, failure);
+}
+
+int connection_open(const struct connection_options *options, struct connection **result,
+    struct poolite__failure *failure)
+{
+	struct connection *connection = calloc(1, sizeof *connection);
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+		    (options->is_writer ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
+	int rc;
+
+	*result = NULL;
+	if (!connection)
+		return poolite__fail(failure, POOLITE_OVERLOADED, "out of memory");
+	pthread_mutex_init(&connection->watch_mutex, NULL);
+	connection->is_writer = options->is_writer;
+	connection->clock = options->clock;
+	rc = sqlite3_open_v2(options->path, &connection->db, flags, NULL);
+	if (rc == SQLITE_OK)
+		rc = set_up(connection, options, failure);
+	else if (connection->db)
+		rc = connection_failure(connection, rc, failure);
+	else
+		rc = poolite__fail(failure, POOLITE_OVERLOADED, "out of memory");
+	if (rc) {
+		connection_close(connection);
+		return rc;
+	}
+	*result = connection;
+	return 0;
+}
+
+void connection_close(struct connection *connection)
+{
+	int rc;
+
+	if (!connection)
+		return;
+	statement_cache_clear(&connection->cache);
+	for (int i = 0; i < OWN_COUNT; i++)
+		sqlite3_finalize(connection->own[i]);
+	rc = sqlite3_close(connection->db);
+	assert(rc == SQLITE_OK); /* every statement was finalised */
+	(void)rc;
+	for (int i = 0; i < FILE_COUNT; i++)
+		free(connection->files[i].path);
+	pthread_mutex_destroy(&connection->watch_mutex);
+	free(connection);
+}
+
+bool connection_was_converted(const struct connection *connection)
+{
+	return connection->was_converted;
+}
+
+const char *connection_sqlite_version(void)
+{
+	return sqlite3_libversion();
+}
+
+int connection_sqlite_version_number(void)
+{
+	return sqlite3_libversion_number();
+}
+
+/* ---- transactions ------------------------------------------------------- */
+
+bool connection_in_transaction(const struct connection *connection)
+{
+	return !sqlite3_get_autocommit(connection->db);
+}
+
+int connection_begin_write(struct connection *connection, struct poolite__failure *failure)
+{
+	return run_own(connection, OWN_BEGIN_WRITE, failure);
+}
+
+int connection_begin_read(struct connection *connection, struct poolite__failure *failure)
+{
+	int rc = run_own(connection, OWN_BEGIN_READ, failure);
+
+	if (rc)
+		return rc;
+	rc = run_own(connection, OWN_SNAPSHOT, failure);
+	if (rc)
+		connection_rollback(connection);
+	return rc;
+}
+
+int connection_commit(struct connection *connection, struct poolite__failure *failure)
+{
+	int rc = connection_run_own(connection, OWN_COMMIT);
+	int primary = rc & 0xff;
+
+	if (rc == SQLITE_OK)
+		return 0;
+	connection_failure(connection, rc, failure);
+	/* These three are known to have written nothing; the last two leave the
+	 * transaction open. */
+	if (primary == SQLITE_FULL || rc == SQLITE_CONSTRAINT_FOREIGNKEY ||
+	    primary == SQLITE_BUSY) {
+		connection_rollback(connection);
+		return failure->code;
+	}
+	poolite__fail(failure, POOLITE_OUTCOME_UNKNOWN,
+	    "COMMIT failed (%s): whether the write is in the database is known after a restart",
+	    sqlite3_errstr(rc));
+	failure->sqlite = rc;
+	return failure->code;
+}
+
+void connection_rollback(struct connection *connection)
+{
+	if (!connection_in_transaction(connection))
+		return;
+	connection_run_own(connection, OWN_ROLLBACK);
+	if (!connection_in_transaction(connection))
+		return;
+	/* Only an open statement or a lost page cache could prevent it: our own bug. */
+	log_error("ROLLBACK failed: %s", sqlite3_errmsg(connection->db));
+	abort();
+}
+
+int connection_savepoint(struct connection *connection, struct poolite__failure *failure)
+{
+	return run_own(connection, OWN_SAVEPOINT, failure);
+}
+
+int connection_release(struct connection *connection, struct poolite__failure *failure)
+{
+	return run_own(connection, OWN_RELEASE, failure);
+}
+
+int connection_undo(struct connection *connection, struct poolite__failure *failure)
+{
+	int rc = run_own(connection, OWN_UNDO, failure);
+	return rc ? rc : run_own(connection, OWN_RELEASE, failure);
+}
+
+int connection_check_deferred(struct connection *connection, struct poolite__failure *failure)
+{
+	int current = 0, highest;
+
+	sqlite3_db_status(
+	    connection->db, SQLITE_DBSTATUS_DEFERRED_FKS, &current, &highest, 0);
+	if (current == 0)
+		return 0;
+	poolite__fail(failure, POOLITE_CONSTRAINT, "FOREIGN KEY constraint failed");
+	failure->sqlite = SQLITE_CONSTRAINT_FOREIGNKEY;
+	return POOLITE_CONSTRAINT;
+}
+
+void connection_forget_counters(struct connection *connection)
+{
+	sqlite3_set_last_insert_rowid(connection->db, 0);
+}
+
+bool connection_set_foreign_keys(struct connection *connection, bool on)
+{
+	int is_on = -1;
+
+	return sqlite3_db_config(
+		   connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, on ? 1 : 0, &is_on) == SQLITE_OK &&
+	       is_on == (on ? 1 : 0);
+}
+
+int64_t connection_foreign_key_violations(
+    struct connection *connection, struct poolite__failure *failure)
+{
+	return own_number(connection, OWN_FOREIGN_KEY_CHECK, failure);
+}
+
+bool connection_is_clean(struct connection *connection)
+{
+	struct poolite__failure failure;
+
+	return !connection_in_transaction(connection) &&
+	       own_number(connection, OWN_TEMP_SCHEMA, &failure) == 0 &&
+	       sqlite3_db_name(connection->db, 2) == NULL;
+}
+
+int connection_check(struct connection *connection, struct poolite__failure *failure)
+{
+	return run_own(connection, OWN_SNAPSHOT, failure);
+}
+
+/* ---- the writer's file and WAL ------------------------------------------ */
+
+int connection_wal_pages(const struct connection *connection)
+{
+	return connection->wal_pages;
+}
+
+int64_t connection_wal_bytes(const struct connection *connection)
+{
+	struct stat st;
+
+	if (!connection->files[FILE_WAL].path || stat(connection->files[FILE_WAL].path, &st))
+		return 0;
+	return st.st_size;
+}
+
+int connection_checkpoint(struct connection *connection, enum connection_checkpoint mode,
+    struct poolite__failure *failure)
+{
+	int log_pages = 0, copied = 0;
+	int rc;
+
+	/* A checkpoint never waits: what is in its way is tried again later. */
+	sqlite3_busy_timeout(connection->db, 0);
+	rc = sqlite3_wal_checkpoint_v2(connection->db, "main",
+	    mode == CHECKPOINT_PASSIVE ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE,
+	    &log_pages, &copied);
+	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
+		connection_failure(connection, rc, failure);
+	sqlite3_busy_timeout(connection->db, connection->busy_timeout_ms);
+	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
+		return failure->code;
+	if (rc != SQLITE_OK || copied < log_pages)
+		return poolite__fail(failure, POOLITE_BUSY, "readers are in the way");
+	connection->wal_pages = 0;
+	return 0;
+}
+
+static int look_up(struct connection_file *file)
+{
+	struct stat st;
+
+	if (stat(file->path, &st))
+		return -1;
+	file->dev = st.st_dev;
+	file->ino = st.st_ino;
+	return 0;
+}
+
+void connection_remember_files(struct connection *connection)
+{
+	static const char *const suffixes[FILE_COUNT] = {"", "-wal", "-shm"};
+	const char *path = sqlite3_db_filename(connection->db, "main");
+
+	/* stat() only: an open() and close() of these files would drop SQLite's locks. */
+	for (int i = 0; i < FILE_COUNT; i++) {
+		struct connection_file *file = &connection->files[i];
+		if (!file->path && asprintf(&file->path, "%s%s", path, suffixes[i]) < 0)
+			abort();
+		look_up(file);
+	}
+}
+
+int connection_check_files(struct connection *connection, struct poolite__failure *failure)
+{
+	static const char *const names[FILE_COUNT] = {
+	    "the database file", "its -wal file", "its -shm file"};
+
+	for (int i = 0; i < FILE_COUNT; i++) {
+		struct connection_file *file = &connection->files[i];
+		struct stat st;
+		if (stat(file->path, &st) == 0 && st.st_dev == file->dev &&
+		    st.st_ino == file->ino)
+			continue;
+		return poolite__fail(failure, POOLITE_STORAGE,
+		    "%s was moved, replaced or removed while the broker had it open; no more "
+		    "writes are taken until the broker is started again",
+		    names[i]);
+	}
+	return 0;
+}
+
+bool connection_saw_foreign_commit(struct connection *connection)
+{
+	struct poolite__failure failure;
+	int64_t version = own_number(connection, OWN_DATA_VERSION, &failure);
+	bool is_foreign = connection->data_version && version > 0 &&
+			  version != connection->data_version;
+
+	if (version > 0)
+		connection->data_version = version;
+	return is_foreign;
+}

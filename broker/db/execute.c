@@ -1,0 +1,531 @@
+#include "broker/db/execute.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/db/internal.h"
+#include "broker/db/sql_text.h"
+
+/* ---- from a text to a statement ------------------------------------------ */
+
+static int refuse_second_statement(struct connection *connection, const char *tail, size_t len,
+    struct poolite__failure *failure)
+{
+	/* The guard speaks first, about every statement of the text.  Compiling
+	 * is harmless: what acts when compiled is not let through. */
+	while (!sql_text_is_blank(tail, len)) {
+		sqlite3_stmt *stmt = NULL;
+		const char *next = NULL;
+		if (guard_refuses_text(&connection->guard, tail, len))
+			break;
+		sqlite3_prepare_v2(connection->db, tail, (int)len, &stmt, &next);
+		sqlite3_finalize(stmt);
+		if (connection->guard.is_refused || !next || next == tail)
+			break;
+		len -= (size_t)(next - tail);
+		tail = next;
+	}
+	if (connection->guard.is_refused)
+		return poolite__fail(
+		    failure, POOLITE_NOT_ALLOWED, "%s", connection->guard.why);
+	return poolite__fail(failure, POOLITE_BAD_REQUEST,
+	    "the text holds more than one statement; send them one by one, or use transaction or "
+	    "script");
+}
+
+/*
+ * The statement of ${sql}, from the cache or compiled.  With ${tail} the rest
+ * of the text is the caller's; without it there must be none.
+ */
+static int compile(struct connection *connection, const char *sql, size_t len,
+    const char **tail, struct statement *statement, struct poolite__failure *failure)
+{
+	const char *rest = NULL;
+	int rc;
+
+	*statement = (struct statement){0};
+	guard_reset(&connection->guard);
+	if (!tail && statement_cache_find(&connection->cache, sql, len, statement))
+		return 0;
+	if (guard_refuses_text(&connection->guard, sql, len))
+		return poolite__fail(failure, POOLITE_NOT_ALLOWED, "%s", connection->guard.why);
+	/* A script ends in a NUL that is counted, so that SQLite need not copy the rest of it. */
+	rc = sqlite3_prepare_v3(connection->db, sql, (int)(tail ? len + 1 : len),
+	    tail ? 0 : SQLITE_PREPARE_PERSISTENT, &statement->stmt, &rest);
+	statement->facts = connection->guard.facts;
+	if (rc != SQLITE_OK)
+		return connection_failure(connection, rc, failure);
+	if (!statement->stmt)
+		return poolite__fail(
+		    failure, POOLITE_BAD_REQUEST, "the text holds no statement");
+	if (tail) {
+		*tail = rest;
+		return 0;
+	}
+	if (!sql_text_is_blank(rest, len - (size_t)(rest - sql))) {
+		rc = refuse_second_statement(
+		    connection, rest, len - (size_t)(rest - sql), failure);
+		sqlite3_finalize(statement->stmt);
+		return rc;
+	}
+	statement_cache_add(&connection->cache, sql, len, statement);
+	return 0;
+}
+
+/* What the text is must fit where it stands.  The guard's reasons come first. */
+static int check_place(const struct statement *statement, enum execute_where where,
+    struct poolite__failure *failure)
+{
+	if ((statement->facts & GUARD_SAVEPOINT) && where != EXECUTE_SESSION)
+		return poolite__fail(failure, POOLITE_NOT_ALLOWED,
+		    "SAVEPOINT, RELEASE and ROLLBACK TO work between begin and commit only");
+	if ((statement->facts & GUARD_COUNTERS) && where == EXECUTE_PLAIN)
+		return poolite__fail(failure, POOLITE_NOT_ALLOWED,
+		    "last_insert_rowid(), changes() and total_changes() mean nothing here: the "
+		    "answer carries last_insert_id and changes (or use transaction or begin)");
+	return 0;
+}
+
+/* ---- arguments ----------------------------------------------------------- */
+
+static int bind_value(sqlite3_stmt *stmt, int index, const struct poolite_value *value)
+{
+	static const char empty[] = "";
+	const void *data = value->as.data;
+
+	switch (value->type) {
+	case POOLITE_INTEGER: return sqlite3_bind_int64(stmt, index, value->as.integer);
+	case POOLITE_REAL: return sqlite3_bind_double(stmt, index, value->as.real);
+	case POOLITE_TEXT:
+		return sqlite3_bind_text64(
+		    stmt, index, data ? data : empty, value->len, SQLITE_STATIC, SQLITE_UTF8);
+	case POOLITE_BLOB:
+		if (value->len == 0)
+			return sqlite3_bind_zeroblob(stmt, index, 0);
+		return sqlite3_bind_blob64(stmt, index, data, value->len, SQLITE_STATIC);
+	case POOLITE_NULL: break;
+	}
+	return sqlite3_bind_null(stmt, index);
+}
+
+/* The parameter that ${name} means, with or without its prefix; 0: none. */
+static int find_parameter(sqlite3_stmt *stmt, const char *name, size_t len)
+{
+	static const char prefixes[] = ":@$";
+	char full[256];
+	int index = 0;
+
+	if (len == 0 || len > sizeof full - 2 || memchr(name, '\0', len))
+		return 0;
+	memcpy(full + 1, name, len);
+	full[len + 1] = '\0';
+	if (strchr(prefixes, name[0]))
+		return sqlite3_bind_parameter_index(stmt, full + 1);
+	for (const char *prefix = prefixes; *prefix && !index; prefix++) {
+		full[0] = *prefix;
+		index = sqlite3_bind_parameter_index(stmt, full);
+	}
+	return index;
+}
+
+static int refuse_unbound(sqlite3_stmt *stmt, const uint8_t *bound, int wanted,
+    struct poolite__failure *failure)
+{
+	for (int i = 1; i <= wanted; i++) {
+		const char *name = sqlite3_bind_parameter_name(stmt, i);
+		if (bound[i])
+			continue;
+		if (!name || name[0] == '?')
+			return poolite__fail(failure, POOLITE_BAD_REQUEST,
+			    "parameter %d has no name, but the arguments are a map; send an array",
+			    i);
+		return poolite__fail(failure, POOLITE_BAD_REQUEST,
+		    "no argument for the parameter %.100s", name);
+	}
+	return 0;
+}
+
+static int bind_named(sqlite3_stmt *stmt, struct poolite__args args, uint8_t *bound,
+    struct poolite__failure *failure)
+{
+	struct poolite_value value;
+	const char *name;
+	size_t len;
+	int rc;
+
+	while ((rc = poolite__args_next(&args, &name, &len, &value, failure)) == 1) {
+		int index = find_parameter(stmt, name, len);
+		int shown = len > 100 ? 100 : (int)len;
+		if (!index)
+			return poolite__fail(failure, POOLITE_BAD_REQUEST,
+			    "the statement has no parameter '%.*s'", shown, name);
+		if (bound[index])
+			return poolite__fail(failure, POOLITE_BAD_REQUEST,
+			    "the argument '%.*s' is there twice", shown, name);
+		bound[index] = 1;
+		if (bind_value(stmt, index, &value) != SQLITE_OK)
+			return poolite__fail(failure, POOLITE_TOO_LARGE,
+			    "the argument '%.*s' is larger than SQLite takes", shown, name);
+	}
+	return rc;
+}
+
+static int bind_by_name(
+    sqlite3_stmt *stmt, struct poolite__args args, struct poolite__failure *failure)
+{
+	int wanted = sqlite3_bind_parameter_count(stmt);
+	uint8_t *bound = calloc(1, (size_t)wanted + 1);
+	int rc;
+
+	if (!bound)
+		return poolite__fail(failure, POOLITE_OVERLOADED, "out of memory");
+	rc = bind_named(stmt, args, bound, failure);
+	if (rc == 0)
+		rc = refuse_unbound(stmt, bound, wanted, failure);
+	free(bound);
+	return rc;
+}
+
+static int bind_args(
+    sqlite3_stmt *stmt, struct poolite__args args, struct poolite__failure *failure)
+{
+	uint32_t wanted = (uint32_t)sqlite3_bind_parameter_count(stmt);
+	struct poolite_value value;
+	const char *name;
+	size_t len;
+	int index = 0, rc;
+
+	if (args.is_named && (args.count > 0 || wanted > 0))
+		return bind_by_name(stmt, args, failure);
+	if (args.count != wanted)
+		return poolite__fail(failure, POOLITE_BAD_REQUEST,
+		    "the statement has %u parameter%s, but %u argument%s came", wanted,
+		    wanted == 1 ? "" : "s", args.count, args.count == 1 ? "" : "s");
+	while ((rc = poolite__args_next(&args, &name, &len, &value, failure)) == 1) {
+		if (bind_value(stmt, ++index, &value) != SQLITE_OK)
+			return poolite__fail(failure, POOLITE_TOO_LARGE,
+			    "argument %d is larger than SQLite takes", index);
+	}
+	return rc;
+}
+
+/* ---- rows ----------------------------------------------------------------- */
+
+static int pack_column(sqlite3_stmt *stmt, int column, struct poolite__buf *out)
+{
+	struct poolite_value value = poolite_null();
+
+	switch (sqlite3_column_type(stmt, column)) {
+	case SQLITE_INTEGER:
+		value = poolite_integer(sqlite3_column_int64(stmt, column));
+		break;
+	case SQLITE_FLOAT: value = poolite_real(sqlite3_column_double(stmt, column)); break;
+	case SQLITE_TEXT:
+		value.as.data = sqlite3_column_text(stmt, column);
+		value.len = (size_t)sqlite3_column_bytes(stmt, column);
+		value.type = value.as.data ? POOLITE_TEXT : POOLITE_NULL;
+		break;
+	case SQLITE_BLOB:
+		value.as.data = sqlite3_column_blob(stmt, column);
+		value.len = (size_t)sqlite3_column_bytes(stmt, column);
+		value.type = POOLITE_BLOB;
+		break;
+	default: break;
+	}
+	return poolite__pack_value(out, &value);
+}
+
+static int fail_on_buffer(int code, struct poolite__failure *failure)
+{
+	if (code == POOLITE_TOO_LARGE)
+		return poolite__fail(failure, POOLITE_TOO_LARGE,
+		    "the result is larger than the broker answers (max_result_bytes); ask for "
+		    "less with LIMIT or fewer columns");
+	return poolite__fail(failure, POOLITE_OVERLOADED,
+	    "the broker has no memory for the answer (max_buffered_bytes)");
+}
+
+/* All rows from the first step, whose result was ${step}, on.  SQLite's last code, or a
+ * negative one of ours. */
+static int pack_rows(sqlite3_stmt *stmt, int step, struct poolite__rows *rows,
+    struct poolite__buf *out)
+{
+	int columns = sqlite3_column_count(stmt);
+
+	/* After the first step: it may have compiled the text anew. */
+	poolite__rows_open(rows, out, (uint32_t)columns);
+	for (int i = 0; i < columns; i++)
+		poolite__rows_column(rows, sqlite3_column_name(stmt, i));
+	poolite__rows_begin(rows);
+	for (; step == SQLITE_ROW; step = sqlite3_step(stmt)) {
+		poolite__rows_next(rows);
+		for (int i = 0; i < columns; i++)
+			pack_column(stmt, i, out);
+		if (out->failed)
+			break;
+	}
+	return out->failed ? out->failed : step;
+}
+
+/* ---- one statement -------------------------------------------------------- */
+
+static bool is_written(const struct execution *execution, const struct statement *statement)
+{
+	return execution->is_write && !sqlite3_stmt_isexplain(statement->stmt);
+}
+
+static void count_changes(struct connection *connection, const struct statement *statement,
+    struct execution *execution)
+{
+	bool is_dml = (statement->facts & GUARD_CHANGES) && !(statement->facts & GUARD_DDL) &&
+		      is_written(execution, statement);
+	int64_t changes = is_dml ? sqlite3_changes64(connection->db) : 0;
+
+	execution->changes += changes;
+	if (changes > 0 && (statement->facts & GUARD_INSERTS))
+		execution->last_insert_id = sqlite3_last_insert_rowid(connection->db);
+}
+
+/* Everything that can be refused before the first step. */
+static int admit(struct connection *connection, struct statement *statement,
+    struct execution *execution, struct poolite__failure *failure)
+{
+	int columns = sqlite3_column_count(statement->stmt);
+	int rc = check_place(statement, execution->where, failure);
+
+	execution->is_write = !sqlite3_stmt_readonly(statement->stmt);
+	if (rc)
+		return rc;
+	if (!execution->is_write && execution->where == EXECUTE_PLAIN && connection->asked)
+		atomic_store(&connection->asked->is_read, true);
+	if (execution->is_write && execution->read_only)
+		return poolite__fail(failure, POOLITE_READ_ONLY,
+		    "the statement writes, but only reads are possible here (a read transaction, "
+		    "or a user who may only read)");
+	if (execution->is_write && !execution->can_write)
+		return EXECUTE_ELSEWHERE;
+	if (execution->result == EXECUTE_CHANGES && columns > 0)
+		return poolite__fail(failure, POOLITE_BAD_REQUEST,
+		    "the statement returns rows; use query");
+	if (execution->is_write && execution->before_write) {
+		rc = execution->before_write(connection, failure);
+		execution->has_savepoint = rc == 0;
+		guard_reset(&connection->guard);
+	}
+	return rc;
+}
+
+static int run(struct connection *connection, struct statement *statement,
+    struct execution *execution, struct poolite__buf *out, struct poolite__failure *failure)
+{
+	bool has_rows = execution->result == EXECUTE_ROWS ||
+			(execution->result == EXECUTE_EITHER &&
+			    sqlite3_column_count(statement->stmt) > 0);
+	struct poolite__rows rows;
+	int rc = bind_args(statement->stmt, execution->args, failure);
+
+	if (rc)
+		return rc;
+	rc = sqlite3_step(statement->stmt);
+	if (has_rows && (rc == SQLITE_ROW || rc == SQLITE_DONE))
+		rc = pack_rows(statement->stmt, rc, &rows, out);
+	while (rc == SQLITE_ROW) /* an update cannot get here; a script's SELECT can */
+		rc = sqlite3_step(statement->stmt);
+	if (rc < 0)
+		return fail_on_buffer(rc, failure);
+	if (rc != SQLITE_DONE)
+		return connection_failure(
+		    connection, sqlite3_extended_errcode(connection->db), failure);
+	count_changes(connection, statement, execution);
+	if (!out)
+		return 0;
+	if (!has_rows)
+		poolite__pack_changes(out, execution->changes, execution->last_insert_id);
+	else if (is_written(execution, statement))
+		poolite__rows_close_written(&rows, execution->changes, execution->last_insert_id);
+	else
+		poolite__rows_close(&rows);
+	return out->failed ? fail_on_buffer(out->failed, failure) : 0;
+}
+
+int execute_statement(struct connection *connection, struct execution *execution,
+    struct poolite__buf *out, struct poolite__failure *failure)
+{
+	struct statement statement;
+	int rc = compile(
+	    connection, execution->sql, execution->sql_len, NULL, &statement, failure);
+
+	execution->changes = execution->last_insert_id = 0;
+	execution->has_savepoint = false;
+	if (rc)
+		return rc;
+	rc = admit(connection, &statement, execution, failure);
+	if (rc == 0)
+		rc = run(connection, &statement, execution, out, failure);
+	statement_done(&statement);
+	return rc;
+}
+
+/* ---- batch ----------------------------------------------------------------- */
+
+static int run_batch_row(struct connection *connection, struct statement *statement,
+    struct execution *execution, struct poolite__failure *failure)
+{
+	int rc = run(connection, statement, execution, NULL, failure);
+
+	sqlite3_reset(statement->stmt);
+	return rc;
+}
+
+static void name_row(struct poolite__failure *failure, uint32_t row, uint32_t count)
+{
+	char message[POOLITE__MESSAGE_BYTES];
+	int sqlite = failure->sqlite;
+
+	memcpy(message, failure->message, sizeof message);
+	poolite__fail(failure, failure->code, "%s (row %u of %u)", message, row, count);
+	failure->sqlite = sqlite;
+}
+
+int execute_batch(struct connection *connection, struct execution *execution,
+    struct poolite__reader rows, uint32_t count, struct poolite__failure *failure)
+{
+	struct statement statement;
+	int rc = compile(
+	    connection, execution->sql, execution->sql_len, NULL, &statement, failure);
+
+	execution->changes = execution->last_insert_id = 0;
+	execution->has_savepoint = false;
+	execution->result = EXECUTE_CHANGES;
+	if (rc)
+		return rc;
+	rc = admit(connection, &statement, execution, failure);
+	for (uint32_t row = 1; rc == 0 && row <= count; row++) {
+		rc = poolite__read_args(&rows, &execution->args, failure);
+		if (rc == 0)
+			rc = run_batch_row(connection, &statement, execution, failure);
+		if (rc)
+			name_row(failure, row, count);
+	}
+	statement_done(&statement);
+	return rc;
+}
+
+/* ---- script ---------------------------------------------------------------- */
+
+bool execute_script_wants_keys_off(const char *sql, size_t len)
+{
+	size_t start, end;
+
+	return sql_text_kind(sql, len, &start, &end) == SQL_TEXT_FOREIGN_KEYS_OFF;
+}
+
+/* How far into the shape [keys off] [BEGIN] statements [COMMIT] [keys on] a script is. */
+enum script_stage { SCRIPT_HEAD, SCRIPT_BODY, SCRIPT_BODY_IN_BEGIN, SCRIPT_TAIL };
+
+static int refuse_frame(enum sql_text_kind kind, bool in_session, struct poolite__failure *failure)
+{
+	if (kind == SQL_TEXT_FOREIGN_KEYS_OFF || kind == SQL_TEXT_FOREIGN_KEYS_ON)
+		return poolite__fail(failure, POOLITE_BAD_REQUEST,
+		    "foreign keys can only be switched off at a script's beginning and on at its "
+		    "end, and not inside a transaction");
+	return poolite__fail(failure, POOLITE_NOT_ALLOWED, "%s",
+	    in_session ? "a transaction is open already; commit and rollback are methods"
+		       : "a script may have one BEGIN at its beginning and one COMMIT at its end; "
+			 "it is one transaction either way");
+}
+
+/* BEGIN, COMMIT and foreign_keys: taken as what they mean, where they may stand. */
+static int take_frame(enum script_stage *stage, enum sql_text_kind kind, bool in_session,
+    struct poolite__failure *failure)
+{
+	if (in_session)
+		return refuse_frame(kind, true, failure);
+	if (kind == SQL_TEXT_FOREIGN_KEYS_OFF && *stage == SCRIPT_HEAD)
+		return 0;
+	if (kind == SQL_TEXT_FOREIGN_KEYS_ON && *stage != SCRIPT_BODY_IN_BEGIN)
+		*stage = *stage == SCRIPT_HEAD ? SCRIPT_HEAD : SCRIPT_TAIL;
+	else if (kind == SQL_TEXT_BEGIN && *stage == SCRIPT_HEAD)
+		*stage = SCRIPT_BODY_IN_BEGIN;
+	else if (kind == SQL_TEXT_COMMIT && *stage == SCRIPT_BODY_IN_BEGIN)
+		*stage = SCRIPT_TAIL;
+	else
+		return refuse_frame(kind, false, failure);
+	return 0;
+}
+
+static int run_script_statement(struct connection *connection, struct execute_script *script,
+    const char *sql, size_t len, const char **tail, struct poolite__failure *failure)
+{
+	struct execution execution = {
+	    .where = EXECUTE_COMPOUND,
+	    .result = EXECUTE_NOTHING,
+	    .read_only = script->read_only,
+	    .can_write = true,
+	};
+	struct statement statement;
+	int rc = compile(connection, sql, len, tail, &statement, failure);
+
+	if (rc)
+		return rc;
+	rc = admit(connection, &statement, &execution, failure);
+	if (rc == 0)
+		rc = run(connection, &statement, &execution, NULL, failure);
+	statement_done(&statement);
+	script->statements += rc == 0;
+	script->changes += execution.changes;
+	return rc;
+}
+
+static int name_statement(const struct execute_script *script, size_t at,
+    struct poolite__failure *failure)
+{
+	char message[POOLITE__MESSAGE_BYTES];
+	int sqlite = failure->sqlite;
+
+	memcpy(message, failure->message, sizeof message);
+	poolite__fail(failure, failure->code, "line %zu, after %lld statement%s: %s",
+	    sql_text_line(script->sql, script->sql_len, at), (long long)script->statements,
+	    script->statements == 1 ? "" : "s", message);
+	failure->sqlite = sqlite;
+	return failure->code;
+}
+
+int execute_script(struct connection *connection, struct execute_script *script,
+    struct poolite__failure *failure)
+{
+	const char *const end = script->sql + script->sql_len;
+	const char *at = script->sql;
+	enum script_stage stage = SCRIPT_HEAD;
+
+	script->statements = script->changes = 0;
+	if (sql_text_is_blank(at, script->sql_len))
+		return poolite__fail(failure, POOLITE_BAD_REQUEST, "the script is empty");
+	for (;;) {
+		size_t first, past;
+		enum sql_text_kind kind = sql_text_kind(at, (size_t)(end - at), &first, &past);
+		const char *next = at + past;
+		int rc = 0;
+
+		if (kind == SQL_TEXT_END)
+			break;
+		if (kind != SQL_TEXT_OTHER) {
+			rc = take_frame(&stage, kind, script->in_session, failure);
+		} else if (stage == SCRIPT_TAIL) {
+			rc = poolite__fail(failure, POOLITE_NOT_ALLOWED,
+			    "statements follow the script's COMMIT; a script is one transaction");
+		} else {
+			stage = stage == SCRIPT_HEAD ? SCRIPT_BODY : stage;
+			rc = run_script_statement(connection, script, at + first,
+			    (size_t)(end - at) - first, &next, failure);
+		}
+		if (rc)
+			return name_statement(script, (size_t)(at - script->sql) + first, failure);
+		at = next;
+	}
+	if (stage == SCRIPT_BODY_IN_BEGIN)
+		return poolite__fail(failure, POOLITE_BAD_REQUEST,
+		    "the script begins with BEGIN, but does not end with COMMIT");
+	return 0;
+}

@@ -1,0 +1,69 @@
+/* internal.h - what the files of db/ share; nobody else includes it. */
+#ifndef POOLITE_BROKER_DB_INTERNAL_H
+#define POOLITE_BROKER_DB_INTERNAL_H
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include <sqlite3.h>
+
+#include "broker/db/connection.h"
+#include "broker/db/guard.h"
+#include "broker/db/statement_cache.h"
+
+/* The broker's own statements, compiled once when the connection is opened. */
+enum own_statement {
+	OWN_BEGIN_WRITE,
+	OWN_BEGIN_READ,
+	OWN_SNAPSHOT, /* a read that takes the snapshot; the health check too */
+	OWN_COMMIT,
+	OWN_ROLLBACK,
+	OWN_SAVEPOINT,
+	OWN_RELEASE,
+	OWN_UNDO,
+	OWN_TEMP_SCHEMA,
+	OWN_DATA_VERSION,
+	OWN_FOREIGN_KEY_CHECK,
+	OWN_COUNT
+};
+
+/* Which of the three files are open: device and inode. */
+struct connection_file {
+	char *path; /* owns */
+	dev_t dev;
+	ino_t ino;
+};
+enum { FILE_DATABASE, FILE_WAL, FILE_SHM, FILE_COUNT };
+
+struct connection {
+	sqlite3 *db; /* owns */
+	struct guard guard;
+	struct statement_cache cache;
+	sqlite3_stmt *own[OWN_COUNT]; /* owns */
+	bool is_writer;
+	bool was_converted;
+	int busy_timeout_ms;
+	const struct clock *clock; /* borrowed */
+	int wal_pages;
+	int64_t data_version;
+	struct connection_file files[FILE_COUNT];
+
+	pthread_mutex_t watch_mutex; /* guards watched, against connection_nudge */
+	struct stop *watched;        /* borrowed while a client's statement runs */
+	struct stop *asked;          /* the same, for the progress handler on our own thread */
+};
+
+/** The reason the watched statement has to stop now, or 0. */
+int connection_stop_reason(const struct connection *connection);
+
+/** Step one of the broker's own statements to its end.  SQLite's code. */
+int connection_run_own(struct connection *connection, enum own_statement which);
+
+/**
+ * Turn SQLite's error on ${connection}, met just now, into ${failure}: the
+ * message is copied before anything else is called.  Returns failure->code.
+ */
+int connection_failure(
+    struct connection *connection, int rc, struct poolite__failure *failure);
+
+#endif

@@ -1,0 +1,537 @@
+#include "broker/dispatch.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "broker/log.h"
+#include "proto/answer.h"
+#include "proto/cancel.h"
+#include "proto/hello.h"
+#include "proto/transaction.h"
+
+static struct broker *broker_of(const struct session *session)
+{
+	return session_context(session);
+}
+
+/* ---- answers --------------------------------------------------------------- */
+
+static void log_answer(const struct job *job, int64_t took_ns)
+{
+	if (!log_is_on(LOG_LEVEL_DEBUG))
+		return;
+	log_debug("session %llu: %s %u on %s: %s, %.3f ms",
+	    (unsigned long long)session_id(job->session),
+	    poolite__method_name(job->request.method), job->request.msgid,
+	    job->reader         ? "a reader"
+	    : job->started_ns   ? "the writer"
+				: "the loop",
+	    job->failure.code ? poolite__code_name(job->failure.code) : "ok",
+	    (double)took_ns / 1e6);
+}
+
+void dispatch_answer(struct broker *broker, struct job *job)
+{
+	struct client *client = session_data(job->session);
+	int64_t now_ns = clock_now(&broker->clock);
+
+	if (job->failure.code) {
+		poolite__buf_release(&job->answer);
+		/* Errors are small, and must get through when the budget is used up. */
+		poolite__buf_init(&job->answer, SIZE_MAX, NULL);
+		poolite__pack_error_answer(&job->answer, job->request.msgid, &job->failure);
+	}
+	stats_count(&broker->stats, job->request.method, job->failure.code,
+	    job->started_ns ? job->started_ns - job->received_ns : -1,
+	    now_ns - job->received_ns);
+	log_answer(job, now_ns - job->received_ns);
+	DL_DELETE2(client->jobs, job, mate_prev, mate_next);
+	session_end_request(job->session, &job->answer);
+	job_free(job);
+}
+
+void dispatch_refuse(
+    struct broker *broker, struct job *job, const struct poolite__failure *failure)
+{
+	job->failure = *failure;
+	dispatch_answer(broker, job);
+}
+
+/* ---- where a plain request runs ---------------------------------------------- */
+
+/* A transaction is a read when each of its texts is known to be one. */
+static enum route transaction_route(struct broker *broker, const struct job *job)
+{
+	struct poolite__reader list = job->request.list;
+
+	for (uint32_t i = 0; i < job->request.list_count; i++) {
+		struct poolite__statement statement;
+		if (poolite__read_transaction_statement(&list, &statement, NULL) ||
+		    routes_find(&broker->routes, statement.sql, statement.sql_len) !=
+			ROUTE_READ)
+			return ROUTE_WRITE;
+	}
+	return ROUTE_READ;
+}
+
+static enum route route_of(struct broker *broker, const struct job *job)
+{
+	switch (job->request.method) {
+	case POOLITE__QUERY:
+		return routes_find(&broker->routes, job->request.sql, job->request.sql_len);
+	case POOLITE__TRANSACTION: return transaction_route(broker, job);
+	default: return ROUTE_WRITE;
+	}
+}
+
+/* What the run has shown about the texts. */
+static void learn(struct broker *broker, const struct job *job)
+{
+	const struct poolite__request *request = &job->request;
+	struct poolite__reader list = request->list;
+	enum route route = job->is_write ? ROUTE_WRITE : ROUTE_READ;
+
+	if (job->failure.code)
+		return;
+	if (request->method == POOLITE__QUERY)
+		routes_learn(&broker->routes, request->sql, request->sql_len, route);
+	if (request->method != POOLITE__TRANSACTION || job->is_write)
+		return;
+	for (uint32_t i = 0; i < request->list_count; i++) {
+		struct poolite__statement statement;
+		if (poolite__read_transaction_statement(&list, &statement, NULL) == 0)
+			routes_learn(&broker->routes, statement.sql, statement.sql_len,
+			    ROUTE_READ);
+	}
+}
+
+static void plain_done(struct job *job)
+{
+	struct broker *broker = job->owner;
+
+	pool_return(&broker->pool, job);
+	if (job->needs_writer) {
+		job->needs_writer = false;
+		job->reader = NULL;
+		broker->stats.rerouted++;
+		if (job->request.method == POOLITE__QUERY)
+			routes_learn(&broker->routes, job->request.sql, job->request.sql_len,
+			    ROUTE_WRITE);
+		writer_submit(broker->pool.writer, job);
+	} else {
+		if (job->is_fatal)
+			broker_stop(broker, BROKER_EXIT_UNKNOWN);
+		learn(broker, job);
+		dispatch_answer(broker, job);
+	}
+	pool_pump(&broker->pool);
+}
+
+/* Deadlines of the wait for a connection begin with the wait. */
+static void start_waiting(struct broker *broker, struct job *job)
+{
+	job->wait_until_ns =
+	    clock_after(clock_now(&broker->clock), broker->settings.connection_timeout_ns);
+}
+
+static bool refuse_after_grace(struct broker *broker, struct job *job)
+{
+	if (!broker->is_past_grace)
+		return false;
+	poolite__fail(&job->failure, POOLITE_SHUTTING_DOWN,
+	    "the broker is stopping; nothing was done, send it again to its successor");
+	return true;
+}
+
+void dispatch_plain(struct broker *broker, struct job *job)
+{
+	if (!job->failure.code && (job->request.method == POOLITE__COMMIT ||
+				      job->request.method == POOLITE__ROLLBACK))
+		poolite__fail(&job->failure, POOLITE_NO_TRANSACTION,
+		    "%s without a begin before it", poolite__method_name(job->request.method));
+	if (job->failure.code || refuse_after_grace(broker, job)) {
+		dispatch_answer(broker, job);
+		return;
+	}
+	job->done = plain_done;
+	job->owner = broker;
+	start_waiting(broker, job);
+	if (route_of(broker, job) == ROUTE_WRITE)
+		writer_submit(broker->pool.writer, job);
+	else
+		pool_submit_read(&broker->pool, job);
+}
+
+void dispatch_begin(struct broker *broker, struct job *job)
+{
+	start_waiting(broker, job);
+	if (broker->is_past_grace)
+		atomic_store(&job->stop.reason, POOLITE_SHUTTING_DOWN);
+	if (job->request.options.is_read)
+		pool_submit_begin_read(&broker->pool, job);
+	else
+		writer_submit(broker->pool.writer, job);
+}
+
+/* ---- those that are answered at once ------------------------------------------ */
+
+static void answer_hello(struct broker *broker, struct job *job)
+{
+	const struct settings *settings = &broker->settings;
+	struct poolite__hello hello = {
+	    .version = POOLITE_VERSION,
+	    .protocol = POOLITE__PROTOCOL_VERSION,
+	    .max_frame_bytes = (int64_t)settings->max_frame_bytes,
+	    .max_values = settings->max_values,
+	    .max_result_bytes = (int64_t)settings->max_result_bytes,
+	    .max_inflight = settings->max_inflight,
+	    .session = session_id(job->session),
+	};
+
+	snprintf(hello.sqlite, sizeof hello.sqlite, "%s", connection_sqlite_version());
+	snprintf(hello.key, sizeof hello.key, "%s", session_key(job->session));
+	poolite__pack_hello_result(&job->answer, &hello);
+}
+
+/* Ask every request with that msgid to stop; true when there was one. */
+static bool cancel_request(struct broker *broker, struct session *session, uint32_t msgid,
+    const struct job *except)
+{
+	struct client *client = session_data(session);
+	bool was_there = false;
+	struct job *job;
+
+	if (!client)
+		return false;
+	DL_FOREACH2 (client->jobs, job, mate_next) {
+		if (job == except || job->request.msgid != msgid)
+			continue;
+		atomic_store(&job->stop.reason, POOLITE_CANCELLED);
+		was_there = true;
+	}
+	if (was_there)
+		dispatch_late(broker);
+	return was_there;
+}
+
+static struct session *find_session(struct broker *broker, uint64_t id)
+{
+	struct session *session = NULL;
+
+	while ((session = session_next(&broker->sessions, session)))
+		if (session_id(session) == id)
+			return session;
+	return NULL;
+}
+
+static void cancel(struct broker *broker, struct session *from,
+    const struct poolite__request *request, struct job *job)
+{
+	struct session *session = from;
+	bool was_there = false;
+
+	if (request->cancel_session) {
+		session = find_session(broker, request->cancel_session);
+		if (session && (session_peer(session).uid != session_peer(from).uid ||
+				   memcmp(session_key(session), request->cancel_key,
+				       POOLITE__KEY_CHARS) != 0)) {
+			if (job)
+				poolite__fail(&job->failure, POOLITE_NOT_ALLOWED,
+				    "the key is not that session's, or the session is another "
+				    "user's");
+			return;
+		}
+	}
+	if (session)
+		was_there = cancel_request(broker, session, request->cancel_msgid, job);
+	if (job)
+		poolite__pack_cancel_result(&job->answer, was_there);
+}
+
+static void pack_pong(struct poolite__buf *out)
+{
+	msgpack_packer packer;
+
+	poolite__packer_init(&packer, out);
+	poolite__pack_cstr(&packer, "pong");
+}
+
+/* True when ${job} is one of the five that never wait; then it is answered. */
+static bool answer_at_once(struct broker *broker, struct job *job)
+{
+	enum poolite__method method = job->request.method;
+
+	if (method != POOLITE__HELLO && method != POOLITE__PING && method != POOLITE__STATS &&
+	    method != POOLITE__HEALTH && method != POOLITE__CANCEL)
+		return false;
+	if (job->failure.code == 0) {
+		poolite__pack_answer(&job->answer, job->request.msgid);
+		switch (method) {
+		case POOLITE__HELLO: answer_hello(broker, job); break;
+		case POOLITE__STATS: stats_pack(broker, &job->answer); break;
+		case POOLITE__HEALTH: stats_pack_health(broker, &job->answer); break;
+		case POOLITE__CANCEL:
+			cancel(broker, job->session, &job->request, job);
+			break;
+		default: pack_pong(&job->answer); break;
+		}
+		if (!job->failure.code && job->answer.failed)
+			poolite__fail(&job->failure, POOLITE_OVERLOADED,
+			    "no memory for the answer (max_buffered_bytes)");
+	}
+	dispatch_answer(broker, job);
+	return true;
+}
+
+/* ---- messages ------------------------------------------------------------------ */
+
+static struct client *client_of(struct session *session)
+{
+	struct client *client = session_data(session);
+
+	if (!client) {
+		client = calloc(1, sizeof *client);
+		session_set_data(session, client);
+	}
+	return client;
+}
+
+static void take_notification(struct session *session, const struct poolite__request *sent)
+{
+	struct broker *broker = broker_of(session);
+	struct poolite__request request = *sent;
+
+	if (request.method == POOLITE__CANCEL && poolite__read_params(&request, NULL) == 0)
+		cancel(broker, session, &request, NULL);
+	else
+		broker->stats.notifications_ignored++;
+}
+
+/* No memory for a job: the answer is made without one. */
+static void refuse_overloaded(struct session *session, const struct poolite__request *request)
+{
+	struct broker *broker = broker_of(session);
+	struct poolite__failure failure;
+	struct poolite__buf answer;
+
+	poolite__fail(&failure, POOLITE_OVERLOADED,
+	    "the broker's memory for requests (max_buffered_bytes) is used up; try again later");
+	poolite__buf_init(&answer, SIZE_MAX, NULL);
+	poolite__pack_error_answer(&answer, request->msgid, &failure);
+	stats_count(&broker->stats, request->method, failure.code, -1, 0);
+	session_begin_request(session);
+	session_end_request(session, &answer);
+	/* A transaction that missed one of its requests must not go on without it. */
+	if (request->method == POOLITE__BEGIN || transaction_is_active(client_of(session)->transaction))
+		session_break(session, &failure);
+}
+
+static bool is_about_transactions(const struct client *client, const struct job *job)
+{
+	return client->transaction || job->request.method == POOLITE__BEGIN;
+}
+
+static void receive(struct session *session, struct client *client, struct job *job)
+{
+	struct broker *broker = broker_of(session);
+
+	if (answer_at_once(broker, job))
+		return;
+	if (!is_about_transactions(client, job)) {
+		dispatch_plain(broker, job);
+		return;
+	}
+	if (!client->transaction)
+		client->transaction = transaction_create(broker, session);
+	if (client->transaction) {
+		transaction_receive(client->transaction, job);
+		return;
+	}
+	poolite__fail(&job->failure, POOLITE_OVERLOADED, "out of memory");
+	session_break(session, &job->failure);
+	dispatch_answer(broker, job);
+}
+
+void dispatch_message(struct session *session, const uint8_t *message, size_t len)
+{
+	struct broker *broker = broker_of(session);
+	struct client *client = client_of(session);
+	struct poolite__request request;
+	struct poolite__failure failure = {0};
+	bool has_msgid;
+	struct job *job;
+	int rc = poolite__read_request(message, len, &request, &has_msgid, &failure);
+
+	if (!client || (rc && !has_msgid)) {
+		if (!client)
+			poolite__fail(&failure, POOLITE_OVERLOADED, "out of memory");
+		session_break(session, &failure);
+		return;
+	}
+	if (rc == 0 && request.is_notification) {
+		take_notification(session, &request);
+		return;
+	}
+	job = job_create(message, len, &broker->budget);
+	if (!job) {
+		refuse_overloaded(session, &request);
+		return;
+	}
+	poolite__read_request(job->message, len, &job->request, &has_msgid, &failure);
+	job->failure = failure;
+	if (rc == 0)
+		poolite__read_params(&job->request, &job->failure);
+	job->session = session;
+	job->home = broker->completion;
+	job->received_ns = clock_now(&broker->clock);
+	if (job->request.options.timeout_ms)
+		job->finish_by_ns = clock_after(
+		    job->received_ns, job->request.options.timeout_ms * CLOCK_NS_PER_MS);
+	session_begin_request(session);
+	DL_APPEND2(client->jobs, job, mate_prev, mate_next);
+	receive(session, client, job);
+}
+
+/* ---- the end of a session -------------------------------------------------------- */
+
+/* Nobody reads the answers: plain reads need not go on.  Writes do. */
+static void cancel_reads(struct broker *broker, struct client *client)
+{
+	struct job *job;
+
+	DL_FOREACH2 (client->jobs, job, mate_next) {
+		if (job->done != plain_done)
+			continue;
+		atomic_store(&job->stop.is_abandoned, true);
+		if (route_of(broker, job) == ROUTE_READ)
+			atomic_store(&job->stop.reason, POOLITE_CANCELLED);
+	}
+	dispatch_late(broker);
+}
+
+void dispatch_session_gone(struct session *session)
+{
+	struct client *client = session_data(session);
+
+	if (!client)
+		return;
+	cancel_reads(broker_of(session), client);
+	if (client->transaction && session_has_ended(session))
+		transaction_session_ended(client->transaction);
+}
+
+void dispatch_session_ended(struct session *session)
+{
+	struct client *client = session_data(session);
+
+	if (!client)
+		return;
+	if (session_is_gone(session))
+		cancel_reads(broker_of(session), client);
+	if (client->transaction)
+		transaction_session_ended(client->transaction);
+}
+
+void dispatch_session_freed(struct session *session)
+{
+	struct client *client = session_data(session);
+
+	if (!client)
+		return;
+	assert(!client->jobs);
+	transaction_free(client->transaction);
+	free(client);
+	session_set_data(session, NULL);
+}
+
+/* ---- time ------------------------------------------------------------------------ */
+
+static void name_writer(struct broker *broker, struct job *job)
+{
+	struct holder holder = writer_holder(broker->pool.writer);
+	double waited = (double)(clock_now(&broker->clock) - job->received_ns) / 1e9;
+
+	if (!holder.is_held) {
+		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
+		    "waited %.1f s for the writer, behind other writes", waited);
+		return;
+	}
+	poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
+	    "waited %.1f s for the writer; pid %d (uid %u, session %llu) has had it for %.1f s, "
+	    "with %s",
+	    waited, (int)holder.pid, (unsigned)holder.uid, (unsigned long long)holder.session,
+	    (double)(clock_now(&broker->clock) - holder.since_ns) / 1e9,
+	    holder.in_transaction ? "a transaction" : poolite__method_name(holder.method));
+}
+
+/* The reader that has been busy for longest. */
+static void name_readers(struct broker *broker, struct job *job)
+{
+	double waited = (double)(clock_now(&broker->clock) - job->received_ns) / 1e9;
+	const struct job *oldest = NULL;
+
+	for (unsigned i = 0; i < broker->pool.count; i++) {
+		const struct job *running = broker->pool.readers[i]->running;
+		if (running && running->session &&
+		    (!oldest || running->received_ns < oldest->received_ns))
+			oldest = running;
+	}
+	if (oldest)
+		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
+		    "waited %.1f s for a reader; %u of %u are in use, %u by read transactions, and "
+		    "pid %d (uid %u) runs the oldest request",
+		    waited, pool_active(&broker->pool), broker->pool.readers_max,
+		    broker->pool.leased, (int)session_peer(oldest->session).pid,
+		    (unsigned)session_peer(oldest->session).uid);
+	else
+		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
+		    "waited %.1f s for a reader; read transactions have %u of %u, and no more "
+		    "than %u may",
+		    waited, broker->pool.leased, broker->pool.readers_max,
+		    broker->pool.leased_max);
+}
+
+void dispatch_late(struct broker *broker)
+{
+	struct job_list late = {0};
+	struct job *job;
+
+	pool_collect_late(&broker->pool, clock_now(&broker->clock), &late);
+	while ((job = job_list_pop(&late))) {
+		bool is_read = job->request.method == POOLITE__BEGIN
+				   ? job->request.options.is_read
+				   : route_of(broker, job) == ROUTE_READ;
+		if (job->failure.code == POOLITE_POOL_TIMEOUT && is_read)
+			name_readers(broker, job);
+		else if (job->failure.code == POOLITE_POOL_TIMEOUT)
+			name_writer(broker, job);
+		/* Not from here: whoever called may stand in the middle of a session. */
+		job_finish(job);
+	}
+	pool_nudge(&broker->pool);
+}
+
+void dispatch_end_all(struct broker *broker)
+{
+	struct session *session = NULL;
+	struct transaction *transaction;
+
+	DL_FOREACH (broker->transactions, transaction)
+		transaction_kill(
+		    transaction, POOLITE_SHUTTING_DOWN, "the broker is stopping");
+	while ((session = session_next(&broker->sessions, session))) {
+		struct client *client = session_data(session);
+		struct job *job;
+		if (!client)
+			continue;
+		DL_FOREACH2 (client->jobs, job, mate_next) {
+			int none = 0;
+			atomic_compare_exchange_strong(
+			    &job->stop.reason, &none, POOLITE_SHUTTING_DOWN);
+		}
+	}
+	dispatch_late(broker);
+}

@@ -1,0 +1,37 @@
+/* dispatch.h - from a message to where it runs, and from there to its answer. */
+#ifndef POOLITE_BROKER_DISPATCH_H
+#define POOLITE_BROKER_DISPATCH_H
+
+#include "broker/broker.h"
+#include "broker/transaction.h"
+
+/* What the broker keeps per session; made with its first message. */
+struct client {
+	struct job *jobs; /* borrowed: its requests under way, by mate_next */
+	struct transaction *transaction; /* owns; NULL until its first begin */
+};
+
+/** session_handler.on_message: one whole message of ${session}. */
+void dispatch_message(struct session *session, const uint8_t *message, size_t len);
+/** session_handler.on_end, on_gone, on_free. */
+void dispatch_session_ended(struct session *session);
+void dispatch_session_gone(struct session *session);
+void dispatch_session_freed(struct session *session);
+
+/** Run ${job} outside any transaction (taken). */
+void dispatch_plain(struct broker *broker, struct job *job);
+/** Queue ${job}, a begin, for the writer or a reader; its `done` is set. */
+void dispatch_begin(struct broker *broker, struct job *job);
+
+/** Send job's answer, or its failure as one; count it; free it. */
+void dispatch_answer(struct broker *broker, struct job *job);
+/** The same with this error. */
+void dispatch_refuse(struct broker *broker, struct job *job,
+    const struct poolite__failure *failure);
+
+/** Answer what must not wait any longer, and interrupt what must not run any longer. */
+void dispatch_late(struct broker *broker);
+/** The grace is over: end everything that waits or runs with SHUTTING_DOWN. */
+void dispatch_end_all(struct broker *broker);
+
+#endif

@@ -1,0 +1,123 @@
+/* job.h - one request on its way through the broker, or a task of its own.
+ *
+ * The loop makes a job from a session's message and hands it to a connection's
+ * thread; the thread fills in answer or failure and posts it back to the
+ * job's home; the loop sends the answer and frees the job.  One owner at a
+ * time, so a job needs no lock; only `stop` is shared while it runs.
+ */
+#ifndef POOLITE_BROKER_JOB_H
+#define POOLITE_BROKER_JOB_H
+
+#include <stdatomic.h>
+
+#include "broker/clock.h"
+#include "proto/request.h"
+
+struct completion;
+struct reader;
+struct session;
+
+/* Why a running statement has to stop; shared between the loop and its thread. */
+struct stop {
+	_Atomic int64_t deadline_ns; /* of the broker's clock */
+	_Atomic int reason;          /* 0, or the poolite_code to end with */
+	_Atomic bool is_abandoned;   /* its client is gone: go on only if it writes */
+	_Atomic bool is_read;        /* its text is known to read only */
+};
+
+/** Why it has to stop now, or 0. */
+static inline int stop_reason(struct stop *stop, int64_t now_ns)
+{
+	int reason = atomic_load_explicit(&stop->reason, memory_order_relaxed);
+
+	if (reason)
+		return reason;
+	if (now_ns >= atomic_load_explicit(&stop->deadline_ns, memory_order_relaxed))
+		return POOLITE_QUERY_TIMEOUT;
+	if (atomic_load_explicit(&stop->is_abandoned, memory_order_relaxed) &&
+	    atomic_load_explicit(&stop->is_read, memory_order_relaxed))
+		return POOLITE_CANCELLED;
+	return 0;
+}
+
+enum job_kind {
+	JOB_REQUEST,  /* a client's */
+	JOB_ROLLBACK, /* end a transaction whose client is gone, expired or stopped */
+	JOB_CHECK,    /* health check of one connection */
+	JOB_DOCUMENT, /* the stats socket asks the loop for a document */
+};
+
+struct job {
+	struct job *next; /* on whichever list it stands */
+	struct job *prev;
+	struct job *mate_next; /* the other requests of its session */
+	struct job *mate_prev;
+	enum job_kind kind;
+	struct session *session;    /* borrowed; a session outlives its jobs.  NULL: nobody's */
+	struct completion *home;    /* borrowed: where it goes when it is done */
+	void (*done)(struct job *); /* the loop calls it then; owns the job again */
+	void *owner;                /* borrowed, for `done` */
+	struct reader *reader;      /* borrowed: where it runs; NULL for the writer */
+
+	struct poolite__request request; /* points into message */
+	int64_t received_ns;
+	int64_t wait_until_ns; /* not started by then: POOL_TIMEOUT */
+	int64_t finish_by_ns;  /* options.timeout_ms, or CLOCK_NEVER */
+	int64_t started_ns;    /* 0: not yet */
+	struct stop stop;
+
+	bool in_transaction; /* between the session's begin and commit */
+	bool read_only;      /* a write is READ_ONLY: its user or transaction may only read */
+
+	/* What its thread tells the loop. */
+	bool needs_writer;   /* a reader found that the text writes; nothing was done */
+	bool is_write;       /* the text writes */
+	bool has_ended;      /* of a transaction's job: the transaction is over */
+	bool is_fatal;       /* the outcome is unknown: the broker has to stop */
+	bool breaks_reader;  /* the connection must be replaced */
+	struct poolite__failure failure; /* code 0: the answer is complete */
+	struct poolite__buf answer;      /* the whole message to send; empty on failure */
+
+	size_t message_len;
+	struct poolite__budget *budget; /* message_len was taken from it */
+	uint8_t message[];              /* owns the request's bytes */
+};
+
+/**
+ * A job that owns a copy of ${len} bytes of message, taken from ${budget}
+ * (NULL: not counted).  NULL when the budget or the memory does not have them.
+ */
+struct job *job_create(const void *message, size_t len, struct poolite__budget *budget);
+/** NULL: nothing. */
+void job_free(struct job *job);
+
+/** A client's request that reads outside a transaction, when it runs on a reader. */
+static inline bool job_is_plain(const struct job *job)
+{
+	return job->kind == JOB_REQUEST && !job->in_transaction &&
+	       job->request.method != POOLITE__BEGIN;
+}
+
+/** Any thread but the loop: give it back; the loop will call job->done. */
+void job_finish(struct job *job);
+
+/** Note that its running begins: the deadline becomes the nearer of the request's and ${query_timeout_ns}. */
+void job_start(struct job *job, int64_t now_ns, int64_t query_timeout_ns);
+
+/** Whether it must not be started any more; then job->failure says why (POOL_TIMEOUT without a holder). */
+bool job_is_late(struct job *job, int64_t now_ns);
+
+/* A first-in first-out list of jobs, doubly linked so that any can leave. */
+struct job_list {
+	struct job *head;
+	struct job *tail;
+	size_t count;
+};
+
+void job_list_push(struct job_list *list, struct job *job);
+void job_list_push_front(struct job_list *list, struct job *job);
+void job_list_remove(struct job_list *list, struct job *job);
+/** The first, or NULL. */
+struct job *job_list_pop(struct job_list *list);
+
+#endif

@@ -1,0 +1,293 @@
+#include "broker/net/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "broker/log.h"
+#include "broker/net/internal.h"
+
+#define LISTEN_BACKLOG 1024
+
+/* Newcomers taken in one turn; others' requests come between. */
+#define ACCEPTS_PER_TURN 64
+
+struct server {
+	uv_poll_t poll;
+	struct session_shared *shared; /* borrowed */
+	uint32_t clients_max;
+	int listen_fd;  /* borrowed from the listener, which outlives the server */
+	int reserve_fd; /* one descriptor for the day when there is none */
+};
+
+/* ---- the socket's path -------------------------------------------------- */
+
+static int lock_path(struct listener *listener, char *error, size_t error_size)
+{
+	char lock_path[sizeof listener->path + 8];
+
+	snprintf(lock_path, sizeof lock_path, "%s.lock", listener->path);
+	listener->lock_fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (listener->lock_fd < 0) {
+		snprintf(error, error_size, "cannot open the lock file %s: %s", lock_path,
+		    strerror(errno));
+		return -1;
+	}
+	if (flock(listener->lock_fd, LOCK_EX | LOCK_NB)) {
+		snprintf(error, error_size,
+		    "another broker serves on %s (it holds %s); stop that one or choose another "
+		    "--socket",
+		    listener->path, lock_path);
+		close(listener->lock_fd);
+		listener->lock_fd = -1;
+		return -1;
+	}
+	return 0;
+}
+
+/* Only a socket of our own user, and only under the lock: nobody serves on it. */
+static int clear_stale(const struct listener *listener, char *error, size_t error_size)
+{
+	struct stat st;
+	const char *what = NULL;
+
+	if (lstat(listener->path, &st)) {
+		if (errno == ENOENT)
+			return 0;
+		snprintf(
+		    error, error_size, "cannot look at %s: %s", listener->path, strerror(errno));
+		return -1;
+	}
+	if (S_ISLNK(st.st_mode))
+		what = "a symbolic link";
+	else if (S_ISDIR(st.st_mode))
+		what = "a directory";
+	else if (!S_ISSOCK(st.st_mode))
+		what = "a file that is no socket";
+	else if (st.st_uid != geteuid())
+		what = "a socket of another user";
+	if (what) {
+		snprintf(error, error_size,
+		    "%s is %s; it was left alone, choose another --socket or remove it",
+		    listener->path, what);
+		return -1;
+	}
+	if (unlink(listener->path)) {
+		snprintf(error, error_size, "cannot remove the stale socket %s: %s",
+		    listener->path, strerror(errno));
+		return -1;
+	}
+	log_info("removed the stale socket %s", listener->path);
+	return 0;
+}
+
+static int give_to_group(
+    const struct listener *listener, const char *group, char *error, size_t error_size)
+{
+	struct group *entry = getgrnam(group);
+	char *end;
+	gid_t gid = entry ? entry->gr_gid : (gid_t)strtoul(group, &end, 10);
+
+	if (!entry && (*end || end == group)) {
+		snprintf(error, error_size, "there is no group '%s' (socket_group)", group);
+		return -1;
+	}
+	if (lchown(listener->path, (uid_t)-1, gid)) {
+		snprintf(error, error_size, "cannot give %s to group '%s': %s", listener->path,
+		    group, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static int bind_and_listen(struct listener *listener, unsigned mode, const char *group,
+    char *error, size_t error_size)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat st;
+	mode_t old_mask;
+	int rc;
+
+	memcpy(address.sun_path, listener->path, strlen(listener->path));
+	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (listener->fd < 0) {
+		snprintf(error, error_size, "cannot make a socket: %s", strerror(errno));
+		return -1;
+	}
+	/* With a group of its own the mode must not hold before the group is set. */
+	old_mask = umask((group ? 0177u : ~mode) & 0777u);
+	rc = bind(listener->fd, (struct sockaddr *)&address, sizeof address);
+	umask(old_mask);
+	if (rc) {
+		snprintf(error, error_size, "cannot bind %s: %s", listener->path, strerror(errno));
+		return -1;
+	}
+	if (stat(listener->path, &st) == 0) {
+		listener->dev = st.st_dev;
+		listener->ino = st.st_ino;
+	}
+	if (group && (give_to_group(listener, group, error, error_size) ||
+			 chmod(listener->path, mode))) {
+		if (!*error)
+			snprintf(error, error_size, "cannot set the mode of %s: %s",
+			    listener->path, strerror(errno));
+		return -1;
+	}
+	if (listen(listener->fd, LISTEN_BACKLOG)) {
+		snprintf(
+		    error, error_size, "cannot listen on %s: %s", listener->path, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+int listener_open(struct listener *listener, const char *path, unsigned mode,
+    const char *group, char *error, size_t error_size)
+{
+	*listener = (struct listener){.fd = -1, .lock_fd = -1};
+	*error = '\0';
+	if (*path == '\0' || strlen(path) >= sizeof listener->path) {
+		snprintf(error, error_size,
+		    "the socket's path '%s' has %zu bytes; the system takes 1 to %zu", path,
+		    strlen(path), sizeof listener->path - 1);
+		return -1;
+	}
+	strcpy(listener->path, path);
+	if (lock_path(listener, error, error_size))
+		return -1;
+	if (clear_stale(listener, error, error_size) ||
+	    bind_and_listen(listener, mode, group, error, error_size)) {
+		listener_close(listener);
+		return -1;
+	}
+	return 0;
+}
+
+void listener_unlink(struct listener *listener)
+{
+	struct stat st;
+
+	if (listener->ino && lstat(listener->path, &st) == 0 && st.st_dev == listener->dev &&
+	    st.st_ino == listener->ino)
+		unlink(listener->path);
+	listener->ino = 0;
+}
+
+void listener_close(struct listener *listener)
+{
+	listener_unlink(listener);
+	if (listener->fd >= 0)
+		close(listener->fd);
+	/* The lock file stays: unlinking it would let two brokers lock two files. */
+	if (listener->lock_fd >= 0)
+		close(listener->lock_fd);
+	listener->fd = listener->lock_fd = -1;
+}
+
+/* ---- accepting ---------------------------------------------------------- */
+
+/* Above max_clients: say so, then close. */
+static void refuse(struct server *server, struct session *session)
+{
+	struct poolite__failure failure;
+
+	poolite__fail(&failure, POOLITE_OVERLOADED,
+	    "the broker serves %u clients already (max_clients); try again later",
+	    server->clients_max);
+	session_refuse(session, &failure);
+}
+
+static void admit(struct server *server, int fd)
+{
+	struct session_shared *shared = server->shared;
+	bool is_client = shared->count < server->clients_max;
+	struct session *session = session_open(shared, fd, is_client);
+
+	if (!session) {
+		close(fd);
+		return;
+	}
+	if (is_client)
+		shared->accepted++;
+	else
+		refuse(server, session);
+}
+
+/* No descriptor left: use the one kept in reserve to turn one newcomer away,
+ * for otherwise the listening socket stays readable and the loop spins. */
+static void turn_away(struct server *server)
+{
+	int fd;
+
+	if (server->reserve_fd >= 0)
+		close(server->reserve_fd);
+	fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	server->shared->refused++;
+}
+
+static void on_connection(uv_poll_t *poll, int status, int events)
+{
+	struct server *server = poll->data;
+
+	(void)events;
+	if (status < 0)
+		return;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0) {
+			admit(server, fd);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE)
+			turn_away(server);
+		else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+			log_warning("cannot accept a client: %s", strerror(errno));
+		return;
+	}
+}
+
+struct server *server_start(
+    struct session_shared *shared, struct listener *listener, uint32_t clients_max)
+{
+	struct server *server = calloc(1, sizeof *server);
+
+	if (!server)
+		return NULL;
+	server->shared = shared;
+	server->clients_max = clients_max;
+	server->listen_fd = listener->fd;
+	server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (uv_poll_init(&shared->loop->uv, &server->poll, listener->fd)) {
+		free(server);
+		return NULL;
+	}
+	server->poll.data = server;
+	uv_poll_start(&server->poll, UV_READABLE, on_connection);
+	return server;
+}
+
+static void closed(uv_handle_t *handle)
+{
+	struct server *server = handle->data;
+
+	if (server->reserve_fd >= 0)
+		close(server->reserve_fd);
+	free(server);
+}
+
+void server_close(struct server *server)
+{
+	uv_poll_stop(&server->poll);
+	uv_close((uv_handle_t *)&server->poll, closed);
+}

@@ -1,0 +1,62 @@
+/* pool.h - the readers: who has which, who waits, growth, shrinking, health.
+ *
+ * All of it on the loop's thread, so nothing here needs a lock.  The writer is
+ * one thread with its own queue (writer.h).
+ */
+#ifndef POOLITE_BROKER_POOL_H
+#define POOLITE_BROKER_POOL_H
+
+#include "broker/reader.h"
+#include "broker/writer.h"
+
+struct pool {
+	struct database *database;     /* borrowed */
+	struct writer *writer;         /* owns */
+	struct reader **readers;       /* owns; the first `count` are there */
+	unsigned count;
+	unsigned readers_max;          /* max_connections without the writer */
+	unsigned leased;               /* read transactions that have one */
+	unsigned leased_max;           /* half of readers_max: the others always serve plain reads */
+	struct job_list waiting;       /* owns; plain reads */
+	struct job_list waiting_begins; /* owns; read transactions */
+	unsigned next_number;
+	void (*on_checked)(struct job *); /* the `done` of health checks: calls pool_return */
+	void *owner;                      /* borrowed, for those jobs */
+	int64_t next_check_ns;
+	int64_t last_check_ns;    /* of the broker's clock: for what was unused since */
+	double last_check_unix;   /* seconds since 1970; before the first one, the start */
+	uint64_t replaced;        /* readers whose connection broke */
+};
+
+/** Open the writer and a first reader.  0, or a code with ${failure}. */
+int pool_start(struct pool *pool, struct database *database, void (*on_checked)(struct job *),
+    void *owner, struct poolite__failure *failure);
+/** Every job must have come back.  Makes the last checkpoint. */
+void pool_stop(struct pool *pool);
+
+/** A read outside any transaction. */
+void pool_submit_read(struct pool *pool, struct job *job);
+/** A begin in read mode. */
+void pool_submit_begin_read(struct pool *pool, struct job *job);
+/** The next request of the transaction that has ${reader}; NULL: the writer. */
+void pool_submit_leased(struct pool *pool, struct reader *reader, struct job *job);
+
+/** First thing for each job that comes back: its reader is free again, or stays leased. */
+void pool_return(struct pool *pool, struct job *job);
+
+/** Give waiting jobs to idle readers, starting more where allowed. */
+void pool_pump(struct pool *pool);
+
+/** Move the jobs that must not start any more, reads and writes, to ${late}. */
+void pool_collect_late(struct pool *pool, int64_t now_ns, struct job_list *late);
+/** Interrupt what runs past its deadline. */
+void pool_nudge(struct pool *pool);
+/** Each tick: when its time has come, check idle connections and close unused ones. */
+void pool_check_health(struct pool *pool, int64_t now_ns);
+
+/** Whether anybody waits for a connection such as the one ${reader} (NULL: the writer) is. */
+bool pool_has_waiters(struct pool *pool, const struct reader *reader);
+/** Connections running a job or leased. */
+unsigned pool_active(struct pool *pool);
+
+#endif

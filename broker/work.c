@@ -1,0 +1,178 @@
+#include "broker/work.h"
+
+#include <string.h>
+
+#include "proto/answer.h"
+#include "proto/script.h"
+#include "proto/transaction.h"
+
+static int open_savepoint(struct connection *connection, struct poolite__failure *failure)
+{
+	return connection_savepoint(connection, failure);
+}
+
+static struct execution execution_of(const struct job *job, const struct work_place *place)
+{
+	return (struct execution){
+	    .sql = job->request.sql,
+	    .sql_len = job->request.sql_len,
+	    .args = job->request.args,
+	    .where = place->in_session ? EXECUTE_SESSION : EXECUTE_PLAIN,
+	    .result = job->request.method == POOLITE__QUERY ? EXECUTE_ROWS : EXECUTE_CHANGES,
+	    .read_only = job->read_only,
+	    .can_write = place->can_write,
+	    .before_write = place->opens_savepoint ? open_savepoint : NULL,
+	};
+}
+
+static int run_statement(struct connection *connection, struct job *job,
+    const struct work_place *place, bool *has_savepoint)
+{
+	struct execution execution = execution_of(job, place);
+	int rc = execute_statement(connection, &execution, &job->answer, &job->failure);
+
+	job->is_write = execution.is_write;
+	*has_savepoint = execution.has_savepoint;
+	return rc;
+}
+
+static int run_batch(struct connection *connection, struct job *job,
+    const struct work_place *place, bool *has_savepoint)
+{
+	struct execution execution = execution_of(job, place);
+	int rc = execute_batch(connection, &execution, job->request.list,
+	    job->request.list_count, &job->failure);
+
+	job->is_write = execution.is_write;
+	*has_savepoint = execution.has_savepoint;
+	if (rc == 0)
+		poolite__pack_changes(
+		    &job->answer, execution.changes, execution.last_insert_id);
+	return rc;
+}
+
+/* For what runs several texts: one savepoint around them all. */
+static int open_around(struct connection *connection, struct job *job,
+    const struct work_place *place, bool *has_savepoint)
+{
+	int rc = 0;
+
+	if (place->opens_savepoint && place->can_write) {
+		rc = connection_savepoint(connection, &job->failure);
+		*has_savepoint = rc == 0;
+	}
+	return rc;
+}
+
+static void name_statement(struct poolite__failure *failure, uint32_t at, uint32_t count)
+{
+	char message[POOLITE__MESSAGE_BYTES];
+	int sqlite = failure->sqlite;
+
+	memcpy(message, failure->message, sizeof message);
+	poolite__fail(
+	    failure, failure->code, "%s (statement %u of %u)", message, at, count);
+	failure->sqlite = sqlite;
+}
+
+static int run_transaction(struct connection *connection, struct job *job,
+    const struct work_place *place, bool *has_savepoint)
+{
+	struct poolite__reader list = job->request.list;
+	uint32_t count = job->request.list_count;
+	int rc = open_around(connection, job, place, has_savepoint);
+
+	poolite__pack_results(&job->answer, count);
+	for (uint32_t i = 1; rc == 0 && i <= count; i++) {
+		struct poolite__statement statement;
+		struct execution execution = execution_of(job, place);
+		execution.before_write = NULL;
+		execution.where = EXECUTE_COMPOUND;
+		execution.result = EXECUTE_EITHER;
+		rc = poolite__read_transaction_statement(&list, &statement, &job->failure);
+		if (rc == 0) {
+			execution.sql = statement.sql;
+			execution.sql_len = statement.sql_len;
+			execution.args = statement.sent;
+			rc = execute_statement(
+			    connection, &execution, &job->answer, &job->failure);
+			job->is_write |= execution.is_write;
+		}
+		if (rc < 0)
+			name_statement(&job->failure, i, count);
+	}
+	return rc;
+}
+
+static int run_script(struct connection *connection, struct job *job,
+    const struct work_place *place, bool *has_savepoint)
+{
+	struct poolite__buf text;
+	struct execute_script script = {
+	    .sql_len = job->request.sql_len,
+	    .in_session = place->in_session,
+	    .read_only = job->read_only,
+	};
+	int rc;
+
+	job->is_write = true;
+	/* SQLite copies what does not end in a NUL, once per statement. */
+	poolite__buf_init(&text, SIZE_MAX, job->budget);
+	poolite__buf_append(&text, job->request.sql, job->request.sql_len);
+	if (poolite__buf_append(&text, "", 1)) {
+		poolite__buf_release(&text);
+		return poolite__fail(&job->failure, POOLITE_OVERLOADED,
+		    "no memory for the script (max_buffered_bytes)");
+	}
+	script.sql = (const char *)text.data;
+	rc = open_around(connection, job, place, has_savepoint);
+	if (rc == 0)
+		rc = execute_script(connection, &script, &job->failure);
+	if (rc == 0)
+		poolite__pack_script_result(&job->answer, script.statements, script.changes);
+	poolite__buf_release(&text);
+	return rc;
+}
+
+int work_run(struct database *database, struct connection *connection, struct job *job,
+    const struct work_place *place, bool *has_savepoint)
+{
+	int rc;
+
+	*has_savepoint = false;
+	job->failure.code = POOLITE_OK;
+	job->is_write = false;
+	poolite__buf_truncate(&job->answer, 0);
+	job->answer.max = database->settings->max_result_bytes + POOLITE__ENVELOPE_BYTES;
+	poolite__pack_answer(&job->answer, job->request.msgid);
+	job_start(job, clock_now(database->clock), database->settings->query_timeout_ns);
+
+	connection_watch(connection, &job->stop);
+	switch (job->request.method) {
+	case POOLITE__BATCH: rc = run_batch(connection, job, place, has_savepoint); break;
+	case POOLITE__TRANSACTION:
+		rc = run_transaction(connection, job, place, has_savepoint);
+		break;
+	case POOLITE__SCRIPT: rc = run_script(connection, job, place, has_savepoint); break;
+	default: rc = run_statement(connection, job, place, has_savepoint); break;
+	}
+	connection_unwatch(connection);
+
+	if (rc == 0 && job->answer.failed)
+		rc = poolite__fail(&job->failure, (enum poolite_code)job->answer.failed,
+		    "no room for the answer (max_result_bytes, max_buffered_bytes)");
+	if (rc)
+		poolite__buf_release(&job->answer);
+	if (job->failure.code == POOLITE_CORRUPT && rc)
+		database_refuse_writes(database, POOLITE_CORRUPT,
+		    "the database file is damaged; stop the broker and restore or recover the "
+		    "file, writing on would make it worse");
+	return rc;
+}
+
+bool work_wants_keys_off(const struct job *job)
+{
+	return job->request.method == POOLITE__SCRIPT &&
+	       (job->request.options.foreign_keys_off ||
+		   execute_script_wants_keys_off(job->request.sql, job->request.sql_len));
+}

@@ -1,0 +1,366 @@
+#include "broker/writer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "broker/checkpoint.h"
+#include "broker/group.h"
+#include "broker/lease.h"
+#include "broker/log.h"
+#include "broker/net/session.h"
+
+/* While the WAL holds pages that a reader still pins, look again this often. */
+#define IDLE_RETRY_NS CLOCK_NS_PER_SEC
+
+/* ---- lone texts ------------------------------------------------------------ */
+
+static uint64_t hash_text(const struct job *job)
+{
+	uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+
+	for (size_t i = 0; i < job->request.sql_len; i++)
+		hash = (hash ^ (uint8_t)job->request.sql[i]) * UINT64_C(1099511628211);
+	return hash | 1; /* 0 is an empty slot */
+}
+
+static bool is_lone(const struct writer *writer, const struct job *job)
+{
+	uint64_t hash;
+
+	if (!job->request.sql)
+		return false;
+	hash = hash_text(job);
+	return writer->lone_texts[hash % WRITER_LONE_TEXTS] == hash;
+}
+
+void writer_remember_lone(struct writer *writer, const struct job *job)
+{
+	uint64_t hash;
+
+	if (!job->request.sql)
+		return;
+	hash = hash_text(job);
+	writer->lone_texts[hash % WRITER_LONE_TEXTS] = hash;
+}
+
+/* ---- who has it ------------------------------------------------------------ */
+
+void writer_hold(struct writer *writer, const struct job *job, bool in_transaction)
+{
+	struct holder holder = {0};
+
+	if (job && job->session) {
+		struct session_peer peer = session_peer(job->session);
+		holder = (struct holder){
+		    .is_held = true,
+		    .in_transaction = in_transaction,
+		    .pid = peer.pid,
+		    .uid = peer.uid,
+		    .session = session_id(job->session),
+		    .method = job->request.method,
+		    .since_ns = clock_now(writer->database->clock),
+		};
+	}
+	pthread_mutex_lock(&writer->mutex);
+	writer->holder = holder;
+	pthread_mutex_unlock(&writer->mutex);
+}
+
+struct holder writer_holder(struct writer *writer)
+{
+	struct holder holder;
+
+	pthread_mutex_lock(&writer->mutex);
+	holder = writer->holder;
+	pthread_mutex_unlock(&writer->mutex);
+	return holder;
+}
+
+/* ---- the thread ------------------------------------------------------------ */
+
+void writer_reopen(struct writer *writer)
+{
+	struct poolite__failure failure;
+	struct connection *fresh = NULL;
+
+	/* The old one first: of two that write, neither must be there while the other is. */
+	pthread_mutex_lock(&writer->mutex);
+	database_disconnect(writer->database, writer->connection);
+	if (database_connect(writer->database, true, &fresh, &failure))
+		fresh = NULL;
+	writer->connection = fresh;
+	pthread_mutex_unlock(&writer->mutex);
+	log_debug("writer: connection replaced");
+	if (!fresh) {
+		log_error("the writer's connection cannot be opened again: %s", failure.message);
+		abort(); /* a restart recovers; going on without a writer does not */
+	}
+	connection_remember_files(fresh);
+}
+
+static void deadline_after(struct timespec *until, int64_t span_ns)
+{
+	clock_gettime(CLOCK_MONOTONIC, until);
+	span_ns += until->tv_nsec;
+	until->tv_sec += span_ns / CLOCK_NS_PER_SEC;
+	until->tv_nsec = span_ns % CLOCK_NS_PER_SEC;
+}
+
+/* Sleep until there is work; in between, with nothing else to do, checkpoints.
+ * Mutex held. */
+static void wait_for_work(struct writer *writer)
+{
+	int64_t pause_ns = CHECKPOINT_IDLE_NS;
+	bool may_checkpoint = true;
+
+	while (!writer->is_stopping && !(writer->is_leased ? writer->leased.head
+						       : writer->waiting.head)) {
+		struct timespec until;
+		if (writer->is_leased || !may_checkpoint) {
+			pthread_cond_wait(&writer->wake, &writer->mutex);
+			continue;
+		}
+		deadline_after(&until, pause_ns);
+		if (pthread_cond_timedwait(&writer->wake, &writer->mutex, &until) == 0)
+			continue;
+		pthread_mutex_unlock(&writer->mutex);
+		may_checkpoint = checkpoint_when_idle(writer);
+		pause_ns = IDLE_RETRY_NS;
+		pthread_mutex_lock(&writer->mutex);
+	}
+}
+
+/* The longest run from the head that may share a COMMIT; a begin or a lone text
+ * comes alone.  Mutex held. */
+static size_t take(struct writer *writer, struct job **jobs)
+{
+	size_t count = 0;
+
+	while (writer->waiting.head && count < GROUP_MEMBERS_MAX) {
+		struct job *job = writer->waiting.head;
+		bool alone = job->kind != JOB_REQUEST ||
+			     job->request.method == POOLITE__BEGIN || is_lone(writer, job) ||
+			     work_wants_keys_off(job);
+		if (alone && count > 0)
+			break;
+		jobs[count++] = job_list_pop(&writer->waiting);
+		if (alone)
+			break;
+	}
+	return count;
+}
+
+static void give_back(struct writer *writer, struct job **jobs, size_t count)
+{
+	pthread_mutex_lock(&writer->mutex);
+	while (count > 0)
+		job_list_push_front(&writer->waiting, jobs[--count]);
+	pthread_mutex_unlock(&writer->mutex);
+}
+
+static void check(struct writer *writer, struct job *job)
+{
+	if (connection_check(writer->connection, &job->failure) == 0)
+		connection_check_files(writer->connection, &job->failure);
+	if (job->failure.code == POOLITE_STORAGE || job->failure.code == POOLITE_CORRUPT)
+		database_refuse_writes(
+		    writer->database, job->failure.code, job->failure.message);
+	job_finish(job);
+}
+
+static void begin(struct writer *writer, struct job *job)
+{
+	writer_hold(writer, job, true);
+	if (!job_is_late(job, clock_now(writer->database->clock)) &&
+	    !database_refuses_writes(writer->database, &job->failure))
+		lease_begin(writer->database, writer->connection, job);
+	if (job->failure.code == 0) {
+		atomic_fetch_add(&writer->counters.transactions, 1);
+		pthread_mutex_lock(&writer->mutex);
+		writer->is_leased = true;
+		pthread_mutex_unlock(&writer->mutex);
+	}
+	job_finish(job);
+}
+
+static void run_leased(struct writer *writer, struct job *job)
+{
+	lease_run(writer->database, writer->connection, job, true);
+	if (job->has_ended) {
+		if (!connection_is_clean(writer->connection))
+			writer_reopen(writer);
+		pthread_mutex_lock(&writer->mutex);
+		writer->is_leased = false;
+		pthread_mutex_unlock(&writer->mutex);
+	}
+	job_finish(job);
+}
+
+static void run_waiting(struct writer *writer, struct job **jobs, size_t count)
+{
+	size_t posted = 1;
+
+	if (jobs[0]->kind == JOB_CHECK)
+		check(writer, jobs[0]);
+	else if (jobs[0]->request.method == POOLITE__BEGIN)
+		begin(writer, jobs[0]);
+	else if (work_wants_keys_off(jobs[0]))
+		group_run_keys_off(writer, jobs[0]);
+	else
+		posted = group_commit(writer, jobs, count);
+	if (posted < count)
+		give_back(writer, jobs + posted, count - posted);
+}
+
+static void *serve(void *context)
+{
+	struct writer *writer = context;
+	struct job *jobs[GROUP_MEMBERS_MAX];
+
+	pthread_mutex_lock(&writer->mutex);
+	for (;;) {
+		size_t count = 1;
+
+		wait_for_work(writer);
+		if (writer->is_leased)
+			jobs[0] = job_list_pop(&writer->leased);
+		else
+			count = take(writer, jobs);
+		if (count == 0 || !jobs[0])
+			break; /* only a stop wakes it for nothing */
+		pthread_mutex_unlock(&writer->mutex);
+		if (writer->is_leased)
+			run_leased(writer, jobs[0]);
+		else
+			run_waiting(writer, jobs, count);
+		if (!writer->is_leased) {
+			writer_hold(writer, NULL, false);
+			checkpoint_after_commit(writer);
+		}
+		pthread_mutex_lock(&writer->mutex);
+	}
+	pthread_mutex_unlock(&writer->mutex);
+	connection_rollback(writer->connection);
+	checkpoint_at_stop(writer);
+	return NULL;
+}
+
+/* ---- start and stop --------------------------------------------------------- */
+
+/* A first transaction, so that all three files exist; then remember them. */
+static int warm_up(struct writer *writer, struct poolite__failure *failure)
+{
+	int rc = connection_begin_write(writer->connection, failure);
+
+	if (rc)
+		return rc;
+	connection_rollback(writer->connection);
+	connection_remember_files(writer->connection);
+	connection_saw_foreign_commit(writer->connection);
+	atomic_store(
+	    &writer->counters.wal_bytes, connection_wal_bytes(writer->connection));
+	return 0;
+}
+
+static void free_writer(struct writer *writer)
+{
+	database_disconnect(writer->database, writer->connection);
+	pthread_mutex_destroy(&writer->mutex);
+	pthread_cond_destroy(&writer->wake);
+	free(writer);
+}
+
+int writer_start(
+    struct database *database, struct writer **result, struct poolite__failure *failure)
+{
+	struct writer *writer = calloc(1, sizeof *writer);
+	pthread_condattr_t attributes;
+	int rc;
+
+	*result = NULL;
+	if (!writer)
+		return poolite__fail(failure, POOLITE_OVERLOADED, "out of memory");
+	writer->database = database;
+	writer->truncate_wait_ns = 100 * CLOCK_NS_PER_MS;
+	pthread_mutex_init(&writer->mutex, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&writer->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	/* Opened here, used by the thread alone from its start on. */
+	rc = database_connect(database, true, &writer->connection, failure);
+	if (rc == 0)
+		rc = warm_up(writer, failure);
+	if (rc == 0 && pthread_create(&writer->thread, NULL, serve, writer))
+		rc = poolite__fail(failure, POOLITE_OVERLOADED, "cannot start a thread");
+	if (rc) {
+		free_writer(writer);
+		return rc;
+	}
+	*result = writer;
+	return 0;
+}
+
+void writer_stop(struct writer *writer)
+{
+	if (!writer)
+		return;
+	pthread_mutex_lock(&writer->mutex);
+	writer->is_stopping = true;
+	pthread_cond_signal(&writer->wake);
+	pthread_mutex_unlock(&writer->mutex);
+	pthread_join(writer->thread, NULL);
+	free_writer(writer);
+}
+
+/* ---- the loop's side --------------------------------------------------------- */
+
+void writer_submit(struct writer *writer, struct job *job)
+{
+	pthread_mutex_lock(&writer->mutex);
+	job_list_push(&writer->waiting, job);
+	pthread_cond_signal(&writer->wake);
+	pthread_mutex_unlock(&writer->mutex);
+}
+
+void writer_submit_leased(struct writer *writer, struct job *job)
+{
+	pthread_mutex_lock(&writer->mutex);
+	job_list_push(&writer->leased, job);
+	pthread_cond_signal(&writer->wake);
+	pthread_mutex_unlock(&writer->mutex);
+}
+
+void writer_collect_late(struct writer *writer, int64_t now_ns, struct job_list *late)
+{
+	struct job *next;
+
+	pthread_mutex_lock(&writer->mutex);
+	for (struct job *job = writer->waiting.head; job; job = next) {
+		next = job->next;
+		if (job->kind != JOB_REQUEST || !job_is_late(job, now_ns))
+			continue;
+		job_list_remove(&writer->waiting, job);
+		job_list_push(late, job);
+	}
+	pthread_mutex_unlock(&writer->mutex);
+}
+
+size_t writer_waiting(struct writer *writer)
+{
+	size_t count;
+
+	pthread_mutex_lock(&writer->mutex);
+	count = writer->waiting.count;
+	pthread_mutex_unlock(&writer->mutex);
+	return count;
+}
+
+void writer_nudge(struct writer *writer)
+{
+	pthread_mutex_lock(&writer->mutex);
+	if (writer->connection)
+		connection_nudge(writer->connection);
+	pthread_mutex_unlock(&writer->mutex);
+}
