@@ -63,7 +63,8 @@ static void end_sessions(struct broker *broker)
 	struct session *next;
 
 	dispatch_end_all(broker);
-	if (clock_now(&broker->clock) < clock_after(broker->grace_until_ns, LAST_WORDS_NS))
+	if (clock_now(&broker->clock) <
+	    clock_after(broker->grace_until_ns, LAST_WORDS_NS))
 		return;
 	for (struct session *session = session_next(&broker->sessions, NULL); session;
 	     session = next) {
@@ -78,7 +79,7 @@ static bool is_pool_idle(struct broker *broker)
 		if (broker->pool.readers[i]->running)
 			return false;
 	return !writer_holder(broker->pool.writer).is_held &&
-	       writer_waiting(broker->pool.writer) == 0;
+	    writer_waiting(broker->pool.writer) == 0;
 }
 
 static void drain(struct broker *broker, int64_t now_ns)
@@ -101,8 +102,8 @@ static void on_tick(void *context)
 	struct transaction *transaction, *next;
 
 	session_watch_all(&broker->sessions);
-	DL_FOREACH_SAFE (broker->transactions, transaction, next)
-		transaction_tick(transaction, now_ns);
+	DL_FOREACH_SAFE(broker->transactions, transaction, next)
+	transaction_tick(transaction, now_ns);
 	dispatch_late(broker);
 	pool_pump(&broker->pool);
 	if (broker->stage == BROKER_SERVING)
@@ -225,8 +226,8 @@ static struct document_request *ask_for_document(
 }
 
 /* On the stats server's thread. */
-static bool give_document(
-    void *context, enum stats_document which, struct poolite__buf *document, bool *is_healthy)
+static bool give_document(void *context, enum stats_document which,
+    struct poolite__buf *document, bool *is_healthy)
 {
 	struct document_request *request = ask_for_document(context, which);
 	struct timespec until;
@@ -238,7 +239,7 @@ static bool give_document(
 	until.tv_sec += 1;
 	pthread_mutex_lock(&request->mutex);
 	while (!request->is_done &&
-	       pthread_cond_timedwait(&request->done, &request->mutex, &until) == 0)
+	    pthread_cond_timedwait(&request->done, &request->mutex, &until) == 0)
 		;
 	is_done = request->is_done;
 	request->is_forsaken = !is_done;
@@ -268,9 +269,11 @@ static void fit_descriptors(struct broker *broker)
 	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY ||
 	    limit.rlim_cur >= settings->max_clients + reserve)
 		return;
-	log_warning("the descriptor limit of %llu allows %llu clients, not %u (max_clients)",
+	log_warning(
+	    "the descriptor limit of %llu allows %llu clients, not %u (max_clients)",
 	    (unsigned long long)limit.rlim_cur,
-	    (unsigned long long)(limit.rlim_cur > reserve + 1 ? limit.rlim_cur - reserve : 1),
+	    (unsigned long long)(limit.rlim_cur > reserve + 1 ? limit.rlim_cur - reserve
+							      : 1),
 	    settings->max_clients);
 	settings->max_clients =
 	    limit.rlim_cur > reserve + 1 ? (uint32_t)(limit.rlim_cur - reserve) : 1;
@@ -311,7 +314,8 @@ static int start_loop(struct broker *broker, char *error, size_t error_size)
 		broker->completion = completion_create(broker->loop);
 	if (broker->completion)
 		return 0;
-	snprintf(error, error_size, "cannot start the event loop: no memory or descriptors");
+	snprintf(
+	    error, error_size, "cannot start the event loop: no memory or descriptors");
 	return -1;
 }
 
@@ -367,7 +371,8 @@ static int start_sockets(struct broker *broker, char *error, size_t error_size)
 	return -1;
 }
 
-struct broker *broker_create(const struct settings *settings, char *error, size_t error_size)
+struct broker *broker_create(
+    const struct settings *settings, char *error, size_t error_size)
 {
 	struct broker *broker = calloc(1, sizeof *broker);
 

@@ -46,10 +46,11 @@ struct broker {
 	struct session_handler session_handler;
 	struct session_shared sessions;
 	struct listener listener;
-	struct server *server;          /* owns */
-	struct listener stats_listener; /* fd -1: none */
+	struct server *server;             /* owns */
+	struct listener stats_listener;    /* fd -1: none */
 	struct stats_server *stats_server; /* owns; NULL: none */
-	struct transaction *transactions;  /* borrowed: those of sessions that ever began one */
+	struct transaction
+	    *transactions; /* borrowed: those of sessions that ever began one */
 };
 
 /**
@@ -59,7 +60,8 @@ struct broker {
  *
  * NULL when it cannot start; nothing is left behind then.
  */
-struct broker *broker_create(const struct settings *settings, char *error, size_t error_size);
+struct broker *broker_create(
+    const struct settings *settings, char *error, size_t error_size);
 
 /** Serve until stopped.  Returns the process's exit status: 0, or 74 after an unknown outcome. */
 int broker_run(struct broker *broker);

@@ -52,8 +52,8 @@ static void truncate_at_gate(struct writer *writer)
 
 	if (now_ns < writer->next_truncate_ns)
 		return;
-	atomic_store(
-	    &database->gate.closed_until_ns, now_ns + CHECKPOINT_GATE_NS + CLOCK_TICK_MS * CLOCK_NS_PER_MS);
+	atomic_store(&database->gate.closed_until_ns,
+	    now_ns + CHECKPOINT_GATE_NS + CLOCK_TICK_MS * CLOCK_NS_PER_MS);
 	wait_for_readers(&database->gate);
 	if (run(writer, CHECKPOINT_TRUNCATE) == 0) {
 		writer->truncate_wait_ns = BACK_OFF_FIRST_NS;

@@ -12,9 +12,9 @@
 
 #define CHECKPOINT_GATE_BYTES ((int64_t)16 << 20)
 /* How long new reads wait at the gate at most. */
-#define CHECKPOINT_GATE_NS    (20 * CLOCK_NS_PER_MS)
+#define CHECKPOINT_GATE_NS (20 * CLOCK_NS_PER_MS)
 /* The writer has had nothing to do for so long: the time is good. */
-#define CHECKPOINT_IDLE_NS    (100 * CLOCK_NS_PER_MS)
+#define CHECKPOINT_IDLE_NS (100 * CLOCK_NS_PER_MS)
 
 /** After each group: a checkpoint when the WAL is long enough. */
 void checkpoint_after_commit(struct writer *writer);

@@ -25,16 +25,17 @@ struct gate {
 };
 
 struct database {
-	const char *path;                  /* borrowed; the file's realpath */
-	const struct settings *settings;   /* borrowed */
-	const struct clock *clock;         /* borrowed */
-	struct completion *completion;     /* borrowed: where jobs go back to */
-	struct poolite__budget *budget;    /* borrowed */
-	_Atomic uint64_t commit_seq;       /* raised by every COMMIT before its answer is posted */
+	const char *path;                /* borrowed; the file's realpath */
+	const struct settings *settings; /* borrowed */
+	const struct clock *clock;       /* borrowed */
+	struct completion *completion;   /* borrowed: where jobs go back to */
+	struct poolite__budget *budget;  /* borrowed */
+	_Atomic uint64_t
+	    commit_seq; /* raised by every COMMIT before its answer is posted */
 	struct gate gate;
-	_Atomic bool refuses_writes;       /* set once, never cleared */
-	char why[POOLITE__MESSAGE_BYTES];  /* then: the reason; written before the flag */
-	enum poolite_code refusal;         /* then: STORAGE or CORRUPT */
+	_Atomic bool refuses_writes;      /* set once, never cleared */
+	char why[POOLITE__MESSAGE_BYTES]; /* then: the reason; written before the flag */
+	enum poolite_code refusal;        /* then: STORAGE or CORRUPT */
 	_Atomic uint64_t connections_created;
 	_Atomic int connections_open;
 };

@@ -26,9 +26,9 @@ static void log_answer(const struct job *job, int64_t took_ns)
 	log_debug("session %llu: %s %u on %s: %s, %.3f ms",
 	    (unsigned long long)session_id(job->session),
 	    poolite__method_name(job->request.method), job->request.msgid,
-	    job->reader         ? "a reader"
-	    : job->started_ns   ? "the writer"
-				: "the loop",
+	    job->reader           ? "a reader"
+		: job->started_ns ? "the writer"
+				  : "the loop",
 	    job->failure.code ? poolite__code_name(job->failure.code) : "ok",
 	    (double)took_ns / 1e6);
 }
@@ -42,7 +42,8 @@ void dispatch_answer(struct broker *broker, struct job *job)
 		poolite__buf_release(&job->answer);
 		/* Errors are small, and must get through when the budget is used up. */
 		poolite__buf_init(&job->answer, SIZE_MAX, NULL);
-		poolite__pack_error_answer(&job->answer, job->request.msgid, &job->failure);
+		poolite__pack_error_answer(
+		    &job->answer, job->request.msgid, &job->failure);
 	}
 	stats_count(&broker->stats, job->request.method, job->failure.code,
 	    job->started_ns ? job->started_ns - job->received_ns : -1,
@@ -81,7 +82,8 @@ static enum route route_of(struct broker *broker, const struct job *job)
 {
 	switch (job->request.method) {
 	case POOLITE__QUERY:
-		return routes_find(&broker->routes, job->request.sql, job->request.sql_len);
+		return routes_find(
+		    &broker->routes, job->request.sql, job->request.sql_len);
 	case POOLITE__TRANSACTION: return transaction_route(broker, job);
 	default: return ROUTE_WRITE;
 	}
@@ -118,8 +120,8 @@ static void plain_done(struct job *job)
 		job->reader = NULL;
 		broker->stats.rerouted++;
 		if (job->request.method == POOLITE__QUERY)
-			routes_learn(&broker->routes, job->request.sql, job->request.sql_len,
-			    ROUTE_WRITE);
+			routes_learn(&broker->routes, job->request.sql,
+			    job->request.sql_len, ROUTE_WRITE);
 		writer_submit(broker->pool.writer, job);
 	} else {
 		if (job->is_fatal)
@@ -133,8 +135,8 @@ static void plain_done(struct job *job)
 /* Deadlines of the wait for a connection begin with the wait. */
 static void start_waiting(struct broker *broker, struct job *job)
 {
-	job->wait_until_ns =
-	    clock_after(clock_now(&broker->clock), broker->settings.connection_timeout_ns);
+	job->wait_until_ns = clock_after(
+	    clock_now(&broker->clock), broker->settings.connection_timeout_ns);
 }
 
 static bool refuse_after_grace(struct broker *broker, struct job *job)
@@ -148,10 +150,12 @@ static bool refuse_after_grace(struct broker *broker, struct job *job)
 
 void dispatch_plain(struct broker *broker, struct job *job)
 {
-	if (!job->failure.code && (job->request.method == POOLITE__COMMIT ||
-				      job->request.method == POOLITE__ROLLBACK))
+	if (!job->failure.code &&
+	    (job->request.method == POOLITE__COMMIT ||
+		job->request.method == POOLITE__ROLLBACK))
 		poolite__fail(&job->failure, POOLITE_NO_TRANSACTION,
-		    "%s without a begin before it", poolite__method_name(job->request.method));
+		    "%s without a begin before it",
+		    poolite__method_name(job->request.method));
 	if (job->failure.code || refuse_after_grace(broker, job)) {
 		dispatch_answer(broker, job);
 		return;
@@ -206,7 +210,8 @@ static bool cancel_request(struct broker *broker, struct session *session, uint3
 
 	if (!client)
 		return false;
-	DL_FOREACH2 (client->jobs, job, mate_next) {
+	DL_FOREACH2(client->jobs, job, mate_next)
+	{
 		if (job == except || job->request.msgid != msgid)
 			continue;
 		atomic_store(&job->stop.reason, POOLITE_CANCELLED);
@@ -235,9 +240,10 @@ static void cancel(struct broker *broker, struct session *from,
 
 	if (request->cancel_session) {
 		session = find_session(broker, request->cancel_session);
-		if (session && (session_peer(session).uid != session_peer(from).uid ||
-				   memcmp(session_key(session), request->cancel_key,
-				       POOLITE__KEY_CHARS) != 0)) {
+		if (session &&
+		    (session_peer(session).uid != session_peer(from).uid ||
+			memcmp(session_key(session), request->cancel_key,
+			    POOLITE__KEY_CHARS) != 0)) {
 			if (job)
 				poolite__fail(&job->failure, POOLITE_NOT_ALLOWED,
 				    "the key is not that session's, or the session is another "
@@ -264,8 +270,9 @@ static bool answer_at_once(struct broker *broker, struct job *job)
 {
 	enum poolite__method method = job->request.method;
 
-	if (method != POOLITE__HELLO && method != POOLITE__PING && method != POOLITE__STATS &&
-	    method != POOLITE__HEALTH && method != POOLITE__CANCEL)
+	if (method != POOLITE__HELLO && method != POOLITE__PING &&
+	    method != POOLITE__STATS && method != POOLITE__HEALTH &&
+	    method != POOLITE__CANCEL)
 		return false;
 	if (job->failure.code == 0) {
 		poolite__pack_answer(&job->answer, job->request.msgid);
@@ -299,19 +306,22 @@ static struct client *client_of(struct session *session)
 	return client;
 }
 
-static void take_notification(struct session *session, const struct poolite__request *sent)
+static void take_notification(
+    struct session *session, const struct poolite__request *sent)
 {
 	struct broker *broker = broker_of(session);
 	struct poolite__request request = *sent;
 
-	if (request.method == POOLITE__CANCEL && poolite__read_params(&request, NULL) == 0)
+	if (request.method == POOLITE__CANCEL &&
+	    poolite__read_params(&request, NULL) == 0)
 		cancel(broker, session, &request, NULL);
 	else
 		broker->stats.notifications_ignored++;
 }
 
 /* No memory for a job: the answer is made without one. */
-static void refuse_overloaded(struct session *session, const struct poolite__request *request)
+static void refuse_overloaded(
+    struct session *session, const struct poolite__request *request)
 {
 	struct broker *broker = broker_of(session);
 	struct poolite__failure failure;
@@ -325,7 +335,8 @@ static void refuse_overloaded(struct session *session, const struct poolite__req
 	session_begin_request(session);
 	session_end_request(session, &answer);
 	/* A transaction that missed one of its requests must not go on without it. */
-	if (request->method == POOLITE__BEGIN || transaction_is_active(client_of(session)->transaction))
+	if (request->method == POOLITE__BEGIN ||
+	    transaction_is_active(client_of(session)->transaction))
 		session_break(session, &failure);
 }
 
@@ -402,7 +413,8 @@ static void cancel_reads(struct broker *broker, struct client *client)
 {
 	struct job *job;
 
-	DL_FOREACH2 (client->jobs, job, mate_next) {
+	DL_FOREACH2(client->jobs, job, mate_next)
+	{
 		if (job->done != plain_done)
 			continue;
 		atomic_store(&job->stop.is_abandoned, true);
@@ -462,9 +474,11 @@ static void name_writer(struct broker *broker, struct job *job)
 	poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
 	    "waited %.1f s for the writer; pid %d (uid %u, session %llu) has had it for %.1f s, "
 	    "with %s",
-	    waited, (int)holder.pid, (unsigned)holder.uid, (unsigned long long)holder.session,
+	    waited, (int)holder.pid, (unsigned)holder.uid,
+	    (unsigned long long)holder.session,
 	    (double)(clock_now(&broker->clock) - holder.since_ns) / 1e9,
-	    holder.in_transaction ? "a transaction" : poolite__method_name(holder.method));
+	    holder.in_transaction ? "a transaction"
+				  : poolite__method_name(holder.method));
 }
 
 /* The reader that has been busy for longest. */
@@ -502,8 +516,8 @@ void dispatch_late(struct broker *broker)
 	pool_collect_late(&broker->pool, clock_now(&broker->clock), &late);
 	while ((job = job_list_pop(&late))) {
 		bool is_read = job->request.method == POOLITE__BEGIN
-				   ? job->request.options.is_read
-				   : route_of(broker, job) == ROUTE_READ;
+		    ? job->request.options.is_read
+		    : route_of(broker, job) == ROUTE_READ;
 		if (job->failure.code == POOLITE_POOL_TIMEOUT && is_read)
 			name_readers(broker, job);
 		else if (job->failure.code == POOLITE_POOL_TIMEOUT)
@@ -519,15 +533,15 @@ void dispatch_end_all(struct broker *broker)
 	struct session *session = NULL;
 	struct transaction *transaction;
 
-	DL_FOREACH (broker->transactions, transaction)
-		transaction_kill(
-		    transaction, POOLITE_SHUTTING_DOWN, "the broker is stopping");
+	DL_FOREACH(broker->transactions, transaction)
+	transaction_kill(transaction, POOLITE_SHUTTING_DOWN, "the broker is stopping");
 	while ((session = session_next(&broker->sessions, session))) {
 		struct client *client = session_data(session);
 		struct job *job;
 		if (!client)
 			continue;
-		DL_FOREACH2 (client->jobs, job, mate_next) {
+		DL_FOREACH2(client->jobs, job, mate_next)
+		{
 			int none = 0;
 			atomic_compare_exchange_strong(
 			    &job->stop.reason, &none, POOLITE_SHUTTING_DOWN);

@@ -26,8 +26,8 @@ void dispatch_begin(struct broker *broker, struct job *job);
 /** Send job's answer, or its failure as one; count it; free it. */
 void dispatch_answer(struct broker *broker, struct job *job);
 /** The same with this error. */
-void dispatch_refuse(struct broker *broker, struct job *job,
-    const struct poolite__failure *failure);
+void dispatch_refuse(
+    struct broker *broker, struct job *job, const struct poolite__failure *failure);
 
 /** Answer what must not wait any longer, and interrupt what must not run any longer. */
 void dispatch_late(struct broker *broker);

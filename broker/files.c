@@ -67,8 +67,8 @@ static int resolve(struct database_file *file, const char *path, bool create, ch
 		return -1;
 	}
 	if (!S_ISREG(st.st_mode)) {
-		snprintf(error, error_size, "%s is not a regular file; --db names the database",
-		    path);
+		snprintf(error, error_size,
+		    "%s is not a regular file; --db names the database", path);
 		return -1;
 	}
 	if (access(file->path, R_OK | W_OK)) {
@@ -91,7 +91,8 @@ static void read_holder(int fd, char *holder, size_t size)
 		*end = '\0';
 }
 
-static int lock(struct database_file *file, const char *socket, char *error, size_t error_size)
+static int lock(
+    struct database_file *file, const char *socket, char *error, size_t error_size)
 {
 	char path[PATH_MAX], text[PATH_MAX + 32], holder[32];
 	int len;
@@ -111,7 +112,8 @@ static int lock(struct database_file *file, const char *socket, char *error, siz
 		return -1;
 	}
 	len = snprintf(text, sizeof text, "%ld\n%s\n", (long)getpid(), socket);
-	if (ftruncate(file->lock_fd, 0) || pwrite(file->lock_fd, text, (size_t)len, 0) != len) {
+	if (ftruncate(file->lock_fd, 0) ||
+	    pwrite(file->lock_fd, text, (size_t)len, 0) != len) {
 		snprintf(error, error_size, "cannot write the lock file %s: %s", path,
 		    strerror(errno));
 		return -1;

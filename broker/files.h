@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 struct database_file {
-	char *path; /* owns; the realpath: a symbolic link must not make two writers */
+	char *path;  /* owns; the realpath: a symbolic link must not make two writers */
 	int lock_fd; /* holds flock on PATH-poolite.lock for life; -1: none */
 	bool was_created;
 };

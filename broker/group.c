@@ -14,7 +14,7 @@ enum attempt {
 	ATTEMPT_COMMITTED, /* members[0 .. ran) are settled */
 	ATTEMPT_REFUSED,   /* nothing was done; every member has its failure */
 	ATTEMPT_TORN,      /* members[culprit] tore it down and has its failure */
-	ATTEMPT_UNTOLD,    /* COMMIT refused it for one member's sake, nobody knows whose */
+	ATTEMPT_UNTOLD, /* COMMIT refused it for one member's sake, nobody knows whose */
 };
 
 static void fail_as(struct job *job, const struct poolite__failure *failure)
@@ -24,8 +24,8 @@ static void fail_as(struct job *job, const struct poolite__failure *failure)
 }
 
 /* Those that had succeeded share the group's fate; the others keep their own error. */
-static void fail_all(
-    struct job **members, size_t count, const struct poolite__failure *failure, bool is_fatal)
+static void fail_all(struct job **members, size_t count,
+    const struct poolite__failure *failure, bool is_fatal)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (members[i]->failure.code == 0)
@@ -79,8 +79,9 @@ static void note_foreigners(struct writer *writer)
 	if (writer->warned_of_foreigners || connection_sqlite_version_number() >= 3051003)
 		return;
 	writer->warned_of_foreigners = true;
-	log_warning("a process outside the broker writes to the database; with SQLite %s two "
-		    "writers that both make checkpoints can damage it: let it use the broker",
+	log_warning(
+	    "a process outside the broker writes to the database; with SQLite %s two "
+	    "writers that both make checkpoints can damage it: let it use the broker",
 	    connection_sqlite_version());
 }
 
@@ -89,7 +90,8 @@ static enum attempt finish(struct writer *writer, struct job **members, size_t r
 	struct writer_counters *counters = &writer->counters;
 	struct poolite__failure failure;
 	bool is_fatal;
-	int rc = database_commit(writer->database, writer->connection, &failure, &is_fatal);
+	int rc =
+	    database_commit(writer->database, writer->connection, &failure, &is_fatal);
 
 	if (rc == POOLITE_CONSTRAINT && ran > 1)
 		return ATTEMPT_UNTOLD;
@@ -145,7 +147,8 @@ static void forgive(struct job **members, size_t count, int64_t lost_ns)
 {
 	for (size_t i = 0; i < count; i++) {
 		members[i]->finish_by_ns = clock_after(members[i]->finish_by_ns, lost_ns);
-		members[i]->wait_until_ns = clock_after(members[i]->wait_until_ns, lost_ns);
+		members[i]->wait_until_ns =
+		    clock_after(members[i]->wait_until_ns, lost_ns);
 	}
 }
 

@@ -53,7 +53,8 @@ struct job {
 	struct job *mate_next; /* the other requests of its session */
 	struct job *mate_prev;
 	enum job_kind kind;
-	struct session *session;    /* borrowed; a session outlives its jobs.  NULL: nobody's */
+	struct session
+	    *session; /* borrowed; a session outlives its jobs.  NULL: nobody's */
 	struct completion *home;    /* borrowed: where it goes when it is done */
 	void (*done)(struct job *); /* the loop calls it then; owns the job again */
 	void *owner;                /* borrowed, for `done` */
@@ -67,14 +68,14 @@ struct job {
 	struct stop stop;
 
 	bool in_transaction; /* between the session's begin and commit */
-	bool read_only;      /* a write is READ_ONLY: its user or transaction may only read */
+	bool read_only; /* a write is READ_ONLY: its user or transaction may only read */
 
 	/* What its thread tells the loop. */
-	bool needs_writer;   /* a reader found that the text writes; nothing was done */
-	bool is_write;       /* the text writes */
-	bool has_ended;      /* of a transaction's job: the transaction is over */
-	bool is_fatal;       /* the outcome is unknown: the broker has to stop */
-	bool breaks_reader;  /* the connection must be replaced */
+	bool needs_writer;  /* a reader found that the text writes; nothing was done */
+	bool is_write;      /* the text writes */
+	bool has_ended;     /* of a transaction's job: the transaction is over */
+	bool is_fatal;      /* the outcome is unknown: the broker has to stop */
+	bool breaks_reader; /* the connection must be replaced */
 	struct poolite__failure failure; /* code 0: the answer is complete */
 	struct poolite__buf answer;      /* the whole message to send; empty on failure */
 
@@ -95,7 +96,7 @@ void job_free(struct job *job);
 static inline bool job_is_plain(const struct job *job)
 {
 	return job->kind == JOB_REQUEST && !job->in_transaction &&
-	       job->request.method != POOLITE__BEGIN;
+	    job->request.method != POOLITE__BEGIN;
 }
 
 /** Any thread but the loop: give it back; the loop will call job->done. */

@@ -5,7 +5,8 @@
 #include "proto/answer.h"
 #include "proto/begin.h"
 
-void lease_begin(struct database *database, struct connection *connection, struct job *job)
+void lease_begin(
+    struct database *database, struct connection *connection, struct job *job)
 {
 	bool is_read = job->request.options.is_read;
 
@@ -20,8 +21,8 @@ void lease_begin(struct database *database, struct connection *connection, struc
 	poolite__pack_begin_result(&job->answer, is_read);
 }
 
-static void commit(
-    struct database *database, struct connection *connection, struct job *job, bool is_writer)
+static void commit(struct database *database, struct connection *connection,
+    struct job *job, bool is_writer)
 {
 	int reason = atomic_load(&job->stop.reason);
 	int rc;
@@ -57,8 +58,8 @@ static void settle_savepoint(struct connection *connection, struct job *job, boo
 		connection_rollback(connection);
 }
 
-static void run(
-    struct database *database, struct connection *connection, struct job *job, bool is_writer)
+static void run(struct database *database, struct connection *connection, struct job *job,
+    bool is_writer)
 {
 	struct work_place place = {
 	    .in_session = true, .can_write = is_writer, .opens_savepoint = is_writer};

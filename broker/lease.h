@@ -8,7 +8,8 @@
 #include "broker/work.h"
 
 /** Begin job's transaction (its mode is the request's).  job->failure, or the answer. */
-void lease_begin(struct database *database, struct connection *connection, struct job *job);
+void lease_begin(
+    struct database *database, struct connection *connection, struct job *job);
 
 /**
  * One request between begin and commit, those two included, or the broker's

@@ -46,8 +46,8 @@ static void hand_over(struct reader *reader, enum reader_state state, struct job
 	reader_submit(reader, job);
 }
 
-int pool_start(struct pool *pool, struct database *database, void (*on_checked)(struct job *),
-    void *owner, struct poolite__failure *failure)
+int pool_start(struct pool *pool, struct database *database,
+    void (*on_checked)(struct job *), void *owner, struct poolite__failure *failure)
 {
 	int64_t now_ns = clock_now(database->clock);
 	int rc;
@@ -118,7 +118,7 @@ void pool_return(struct pool *pool, struct job *job)
 	reader->is_broken |= job->breaks_reader;
 	/* A begin that failed has no transaction; neither has one that ended. */
 	stays_leased = reader->state == READER_LEASED && !job->has_ended &&
-		       (job->in_transaction || job->failure.code == 0);
+	    (job->in_transaction || job->failure.code == 0);
 	if (stays_leased)
 		return;
 	if (reader->state == READER_LEASED)
@@ -149,7 +149,7 @@ void pool_pump(struct pool *pool)
 	struct job *job;
 
 	while (pool->waiting_begins.head && pool->leased < pool->leased_max &&
-	       (reader = find_idle(pool))) {
+	    (reader = find_idle(pool))) {
 		pool->leased++;
 		hand_over(reader, READER_LEASED, job_list_pop(&pool->waiting_begins));
 	}
@@ -213,7 +213,8 @@ void pool_check_health(struct pool *pool, int64_t now_ns)
 		if (reader->state != READER_IDLE)
 			continue;
 		if (pool->count > 1 && reader->last_used_ns < pool->last_check_ns) {
-			remove_reader(pool, reader); /* moves a later one, seen already, here */
+			remove_reader(
+			    pool, reader); /* moves a later one, seen already, here */
 			continue;
 		}
 		if ((job = check_job(pool)))

@@ -10,27 +10,29 @@
 #include "broker/writer.h"
 
 struct pool {
-	struct database *database;     /* borrowed */
-	struct writer *writer;         /* owns */
-	struct reader **readers;       /* owns; the first `count` are there */
+	struct database *database; /* borrowed */
+	struct writer *writer;     /* owns */
+	struct reader **readers;   /* owns; the first `count` are there */
 	unsigned count;
-	unsigned readers_max;          /* max_connections without the writer */
-	unsigned leased;               /* read transactions that have one */
-	unsigned leased_max;           /* half of readers_max: the others always serve plain reads */
-	struct job_list waiting;       /* owns; plain reads */
+	unsigned readers_max; /* max_connections without the writer */
+	unsigned leased;      /* read transactions that have one */
+	unsigned
+	    leased_max; /* half of readers_max: the others always serve plain reads */
+	struct job_list waiting;        /* owns; plain reads */
 	struct job_list waiting_begins; /* owns; read transactions */
 	unsigned next_number;
-	void (*on_checked)(struct job *); /* the `done` of health checks: calls pool_return */
-	void *owner;                      /* borrowed, for those jobs */
+	void (*on_checked)(
+	    struct job *); /* the `done` of health checks: calls pool_return */
+	void *owner;       /* borrowed, for those jobs */
 	int64_t next_check_ns;
-	int64_t last_check_ns;    /* of the broker's clock: for what was unused since */
-	double last_check_unix;   /* seconds since 1970; before the first one, the start */
-	uint64_t replaced;        /* readers whose connection broke */
+	int64_t last_check_ns;  /* of the broker's clock: for what was unused since */
+	double last_check_unix; /* seconds since 1970; before the first one, the start */
+	uint64_t replaced;      /* readers whose connection broke */
 };
 
 /** Open the writer and a first reader.  0, or a code with ${failure}. */
-int pool_start(struct pool *pool, struct database *database, void (*on_checked)(struct job *),
-    void *owner, struct poolite__failure *failure);
+int pool_start(struct pool *pool, struct database *database,
+    void (*on_checked)(struct job *), void *owner, struct poolite__failure *failure);
 /** Every job must have come back.  Makes the last checkpoint. */
 void pool_stop(struct pool *pool);
 

@@ -10,7 +10,7 @@
 static bool is_broken(const struct poolite__failure *failure)
 {
 	return failure->code == POOLITE_STORAGE || failure->code == POOLITE_CORRUPT ||
-	       (failure->code == POOLITE_OVERLOADED && failure->sqlite);
+	    (failure->code == POOLITE_OVERLOADED && failure->sqlite);
 }
 
 static void read_plain(struct reader *reader, struct job *job)
@@ -49,8 +49,7 @@ static void run(struct reader *reader, struct job *job)
 		lease_begin(database, reader->connection, job);
 	else
 		lease_run(database, reader->connection, job, false);
-	job->breaks_reader =
-	    is_broken(&job->failure) ||
+	job->breaks_reader = is_broken(&job->failure) ||
 	    (job->has_ended && !connection_is_clean(reader->connection));
 	if (is_plain)
 		atomic_fetch_sub(&database->gate.reading, 1);

@@ -23,7 +23,8 @@ struct reader {
 	struct database *database;     /* borrowed */
 	struct connection *connection; /* owns; NULL until the thread has opened it */
 	pthread_t thread;
-	pthread_mutex_t mutex; /* guards job, is_stopping, and connection against nudges */
+	pthread_mutex_t
+	    mutex; /* guards job, is_stopping, and connection against nudges */
 	pthread_cond_t wake;
 	struct job *job; /* owns: the next one, or NULL */
 	bool is_stopping;
@@ -32,7 +33,7 @@ struct reader {
 	struct job *running;  /* borrowed: handed over and not back yet */
 	bool is_broken;       /* its connection has to be replaced */
 	int64_t last_used_ns; /* by a client */
-	unsigned number; /* for the log */
+	unsigned number;      /* for the log */
 };
 
 /** Start a thread that opens a connection.  NULL: no memory or thread. */

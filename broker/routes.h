@@ -27,7 +27,8 @@ static inline uint64_t routes_hash(const char *sql, size_t len)
 	return hash;
 }
 
-static inline enum route routes_find(const struct routes *routes, const char *sql, size_t len)
+static inline enum route routes_find(
+    const struct routes *routes, const char *sql, size_t len)
 {
 	uint64_t hash = routes_hash(sql, len);
 	uint64_t slot = routes->slots[(hash >> 2) % ROUTES_SLOTS];

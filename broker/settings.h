@@ -15,7 +15,11 @@
 
 #include "broker/log.h"
 
-enum settings_synchronous { SYNCHRONOUS_NORMAL = 1, SYNCHRONOUS_FULL = 2, SYNCHRONOUS_EXTRA = 3 };
+enum settings_synchronous {
+	SYNCHRONOUS_NORMAL = 1,
+	SYNCHRONOUS_FULL = 2,
+	SYNCHRONOUS_EXTRA = 3
+};
 
 /* Strings are borrowed from argv or the environment; NULL where not given.
  * Times are nanoseconds, given in seconds with an optional fraction. */

@@ -29,7 +29,7 @@ static double bucket_us(unsigned bucket)
 	if (bucket < 8)
 		return bucket;
 	return (double)((uint64_t)1 << power) +
-	       ((double)(bucket % 8) + 0.5) * (double)((uint64_t)1 << (power - 3));
+	    ((double)(bucket % 8) + 0.5) * (double)((uint64_t)1 << (power - 3));
 }
 
 static void count_latency(struct stats_latency *latency, int64_t ns)
@@ -75,7 +75,7 @@ void stats_count(struct stats *stats, enum poolite__method method, int code,
 struct document {
 	struct poolite__buf *buf;
 	msgpack_packer packer;
-	size_t at[DOCUMENT_DEPTH];   /* offset of each open map's header */
+	size_t at[DOCUMENT_DEPTH]; /* offset of each open map's header */
 	unsigned count[DOCUMENT_DEPTH];
 	unsigned depth;
 };
@@ -161,7 +161,8 @@ static void put_pool_figures(struct broker *broker, struct document *document)
 	put_int(document, "active_connections", pool_active(&broker->pool));
 	put_int(document, "total_connections_created",
 	    (int64_t)atomic_load(&database->connections_created));
-	put_seconds(document, "connection_timeout", broker->settings.connection_timeout_ns);
+	put_seconds(
+	    document, "connection_timeout", broker->settings.connection_timeout_ns);
 	put_real(document, "last_health_check", broker->pool.last_check_unix);
 }
 
@@ -219,7 +220,8 @@ static void put_requests(const struct stats *stats, struct document *document)
 	put_latency(document, &stats->wait);
 	close_map(document);
 	open_map(document, "errors");
-	for (int code = 1; code < (int)(sizeof stats->errors_by_code / sizeof(uint64_t)); code++)
+	for (int code = 1; code < (int)(sizeof stats->errors_by_code / sizeof(uint64_t));
+	     code++)
 		if (stats->errors_by_code[code])
 			put_int(document, poolite__code_name(-code),
 			    (int64_t)stats->errors_by_code[code]);
@@ -244,7 +246,8 @@ static void put_writes(struct broker *broker, struct document *document)
 	put_int(document, "expired", (int64_t)broker->stats.expired);
 	close_map(document);
 	put_int(document, "rerouted", (int64_t)broker->stats.rerouted);
-	put_int(document, "foreign_commits", (int64_t)atomic_load(&counters->foreign_commits));
+	put_int(document, "foreign_commits",
+	    (int64_t)atomic_load(&counters->foreign_commits));
 }
 
 static void put_wal(struct broker *broker, struct document *document)
@@ -257,8 +260,8 @@ static void put_wal(struct broker *broker, struct document *document)
 	put_int(document, "checkpoints", (int64_t)atomic_load(&counters->checkpoints));
 	put_int(document, "checkpoints_incomplete",
 	    (int64_t)atomic_load(&counters->checkpoints_incomplete));
-	put_int(
-	    document, "checkpoint_errors", (int64_t)atomic_load(&counters->checkpoint_errors));
+	put_int(document, "checkpoint_errors",
+	    (int64_t)atomic_load(&counters->checkpoint_errors));
 	put_int(document, "truncations", (int64_t)atomic_load(&counters->truncations));
 	if (last_ns)
 		put_real(document, "checkpoint_age",
@@ -302,7 +305,8 @@ static void put_holder(struct broker *broker, struct document *document)
 	put_text(document, "command", command);
 	put_int(document, "session", (int64_t)holder.session);
 	put_text(document, "in",
-	    holder.in_transaction ? "a transaction" : poolite__method_name(holder.method));
+	    holder.in_transaction ? "a transaction"
+				  : poolite__method_name(holder.method));
 	put_real(document, "since",
 	    (double)(clock_now(&broker->clock) - holder.since_ns) / 1e9);
 	close_map(document);

@@ -18,7 +18,7 @@ struct stats_latency {
 struct stats {
 	uint64_t requests[POOLITE__METHOD_COUNT];
 	uint64_t errors[POOLITE__METHOD_COUNT];
-	uint64_t errors_by_code[32]; /* index: -code */
+	uint64_t errors_by_code[32];                         /* index: -code */
 	struct stats_latency latency[POOLITE__METHOD_COUNT]; /* received to answered */
 	struct stats_latency wait; /* received to started, of what a connection ran */
 	uint64_t notifications_ignored;

@@ -19,18 +19,19 @@ static int64_t now(const struct transaction *transaction)
 bool transaction_is_active(const struct transaction *transaction)
 {
 	return transaction && transaction->state != TRANSACTION_NONE &&
-	       transaction->state != TRANSACTION_DEAD;
+	    transaction->state != TRANSACTION_DEAD;
 }
 
 static bool ends_it(const struct job *job)
 {
 	return job->request.method == POOLITE__COMMIT ||
-	       job->request.method == POOLITE__ROLLBACK;
+	    job->request.method == POOLITE__ROLLBACK;
 }
 
 /* ---- death ----------------------------------------------------------------- */
 
-static void become_dead(struct transaction *transaction, const struct poolite__failure *cause)
+static void become_dead(
+    struct transaction *transaction, const struct poolite__failure *cause)
 {
 	transaction->state = TRANSACTION_DEAD;
 	transaction->cause = *cause;
@@ -58,7 +59,8 @@ static void rolled_back(struct job *job)
 /* Give the connection back.  The state says what the transaction is meanwhile. */
 static void roll_back(struct transaction *transaction)
 {
-	struct job *job = job_create(NULL, 0, NULL); /* never refused for the budget's sake */
+	struct job *job =
+	    job_create(NULL, 0, NULL); /* never refused for the budget's sake */
 
 	assert(!transaction->running);
 	if (!job)
@@ -89,7 +91,7 @@ void transaction_kill(
 		poolite__fail(&cause, code, "the transaction was rolled back: %s", why);
 		die(transaction, &cause);
 	} else if (transaction->running && transaction->state != TRANSACTION_ENDING &&
-		   transaction->running->kind == JOB_REQUEST) {
+	    transaction->running->kind == JOB_REQUEST) {
 		atomic_store(&transaction->running->stop.reason, code);
 	}
 }
@@ -227,9 +229,9 @@ static void statement_done_inside(struct transaction *transaction, struct job *j
 	if (has_ended) {
 		transaction->reader = NULL;
 		become_dead(transaction, &failure);
-	} else if (failure.code && (transaction->abort_on_error ||
-				       failure.code == POOLITE_TRANSACTION_EXPIRED ||
-				       failure.code == POOLITE_SHUTTING_DOWN)) {
+	} else if (failure.code &&
+	    (transaction->abort_on_error || failure.code == POOLITE_TRANSACTION_EXPIRED ||
+		failure.code == POOLITE_SHUTTING_DOWN)) {
 		die(transaction, &failure);
 	}
 }
@@ -294,9 +296,9 @@ static void hurry(struct transaction *transaction)
 	if (!transaction->running || transaction->running->kind != JOB_REQUEST ||
 	    transaction->state == TRANSACTION_ENDING)
 		return;
-	DL_FOREACH (transaction->held.head, job)
-		if (job->request.method == POOLITE__COMMIT)
-			return;
+	DL_FOREACH(transaction->held.head, job)
+	if (job->request.method == POOLITE__COMMIT)
+		return;
 	atomic_store(&transaction->running->stop.reason, POOLITE_CANCELLED);
 }
 
@@ -311,9 +313,11 @@ static void refuse_late(struct transaction *transaction, int64_t now_ns)
 {
 	struct job *job, *next;
 
-	DL_FOREACH_SAFE (transaction->held.head, job, next) {
+	DL_FOREACH_SAFE(transaction->held.head, job, next)
+	{
 		/* begin, commit and rollback are decided when their turn comes. */
-		if (job->request.method == POOLITE__BEGIN || ends_it(job) || job->failure.code)
+		if (job->request.method == POOLITE__BEGIN || ends_it(job) ||
+		    job->failure.code)
 			continue;
 		if (!job_is_late(job, now_ns))
 			continue;
@@ -337,8 +341,9 @@ void transaction_tick(struct transaction *transaction, int64_t now_ns)
 	if (now_ns - transaction->opened_ns >= settings->transaction_timeout_ns)
 		snprintf(why, sizeof why, "it was open for %.1f s (transaction_timeout)",
 		    (double)(now_ns - transaction->opened_ns) / 1e9);
-	else if (!transaction->running && idle_ns >= settings->transaction_idle_timeout_ns &&
-		 pool_has_waiters(&transaction->broker->pool, transaction->reader))
+	else if (!transaction->running &&
+	    idle_ns >= settings->transaction_idle_timeout_ns &&
+	    pool_has_waiters(&transaction->broker->pool, transaction->reader))
 		snprintf(why, sizeof why,
 		    "it was idle for %.1f s while others waited (transaction_idle_timeout)",
 		    (double)idle_ns / 1e9);

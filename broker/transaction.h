@@ -40,10 +40,10 @@ struct transaction {
 	struct session *session; /* borrowed; outlives it */
 	enum transaction_state state;
 	bool abort_on_error;
-	bool may_begin_again;   /* DEAD by a failed begin, and nothing was refused since */
-	struct reader *reader;  /* borrowed while it has one; NULL: the writer */
-	struct job *running;    /* borrowed: handed over and not back yet */
-	struct job_list held;   /* owns: wait for their turn */
+	bool may_begin_again;  /* DEAD by a failed begin, and nothing was refused since */
+	struct reader *reader; /* borrowed while it has one; NULL: the writer */
+	struct job *running;   /* borrowed: handed over and not back yet */
+	struct job_list held;  /* owns: wait for their turn */
 	struct poolite__failure cause; /* DEAD: why */
 	int64_t opened_ns;
 	int64_t idle_since_ns;

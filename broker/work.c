@@ -11,14 +11,16 @@ static int open_savepoint(struct connection *connection, struct poolite__failure
 	return connection_savepoint(connection, failure);
 }
 
-static struct execution execution_of(const struct job *job, const struct work_place *place)
+static struct execution execution_of(
+    const struct job *job, const struct work_place *place)
 {
 	return (struct execution){
 	    .sql = job->request.sql,
 	    .sql_len = job->request.sql_len,
 	    .args = job->request.args,
 	    .where = place->in_session ? EXECUTE_SESSION : EXECUTE_PLAIN,
-	    .result = job->request.method == POOLITE__QUERY ? EXECUTE_ROWS : EXECUTE_CHANGES,
+	    .result =
+		job->request.method == POOLITE__QUERY ? EXECUTE_ROWS : EXECUTE_CHANGES,
 	    .read_only = job->read_only,
 	    .can_write = place->can_write,
 	    .before_write = place->opens_savepoint ? open_savepoint : NULL,
@@ -89,7 +91,8 @@ static int run_transaction(struct connection *connection, struct job *job,
 		execution.before_write = NULL;
 		execution.where = EXECUTE_COMPOUND;
 		execution.result = EXECUTE_EITHER;
-		rc = poolite__read_transaction_statement(&list, &statement, &job->failure);
+		rc =
+		    poolite__read_transaction_statement(&list, &statement, &job->failure);
 		if (rc == 0) {
 			execution.sql = statement.sql;
 			execution.sql_len = statement.sql_len;
@@ -129,7 +132,8 @@ static int run_script(struct connection *connection, struct job *job,
 	if (rc == 0)
 		rc = execute_script(connection, &script, &job->failure);
 	if (rc == 0)
-		poolite__pack_script_result(&job->answer, script.statements, script.changes);
+		poolite__pack_script_result(
+		    &job->answer, script.statements, script.changes);
 	poolite__buf_release(&text);
 	return rc;
 }
@@ -153,7 +157,9 @@ int work_run(struct database *database, struct connection *connection, struct jo
 	case POOLITE__TRANSACTION:
 		rc = run_transaction(connection, job, place, has_savepoint);
 		break;
-	case POOLITE__SCRIPT: rc = run_script(connection, job, place, has_savepoint); break;
+	case POOLITE__SCRIPT:
+		rc = run_script(connection, job, place, has_savepoint);
+		break;
 	default: rc = run_statement(connection, job, place, has_savepoint); break;
 	}
 	connection_unwatch(connection);
@@ -173,6 +179,6 @@ int work_run(struct database *database, struct connection *connection, struct jo
 bool work_wants_keys_off(const struct job *job)
 {
 	return job->request.method == POOLITE__SCRIPT &&
-	       (job->request.options.foreign_keys_off ||
-		   execute_script_wants_keys_off(job->request.sql, job->request.sql_len));
+	    (job->request.options.foreign_keys_off ||
+		execute_script_wants_keys_off(job->request.sql, job->request.sql_len));
 }

@@ -93,7 +93,8 @@ void writer_reopen(struct writer *writer)
 	pthread_mutex_unlock(&writer->mutex);
 	log_debug("writer: connection replaced");
 	if (!fresh) {
-		log_error("the writer's connection cannot be opened again: %s", failure.message);
+		log_error("the writer's connection cannot be opened again: %s",
+		    failure.message);
 		abort(); /* a restart recovers; going on without a writer does not */
 	}
 	connection_remember_files(fresh);
@@ -114,8 +115,8 @@ static void wait_for_work(struct writer *writer)
 	int64_t pause_ns = CHECKPOINT_IDLE_NS;
 	bool may_checkpoint = true;
 
-	while (!writer->is_stopping && !(writer->is_leased ? writer->leased.head
-						       : writer->waiting.head)) {
+	while (!writer->is_stopping &&
+	    !(writer->is_leased ? writer->leased.head : writer->waiting.head)) {
 		struct timespec until;
 		if (writer->is_leased || !may_checkpoint) {
 			pthread_cond_wait(&writer->wake, &writer->mutex);
@@ -140,8 +141,8 @@ static size_t take(struct writer *writer, struct job **jobs)
 	while (writer->waiting.head && count < GROUP_MEMBERS_MAX) {
 		struct job *job = writer->waiting.head;
 		bool alone = job->kind != JOB_REQUEST ||
-			     job->request.method == POOLITE__BEGIN || is_lone(writer, job) ||
-			     work_wants_keys_off(job);
+		    job->request.method == POOLITE__BEGIN || is_lone(writer, job) ||
+		    work_wants_keys_off(job);
 		if (alone && count > 0)
 			break;
 		jobs[count++] = job_list_pop(&writer->waiting);

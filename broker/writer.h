@@ -33,15 +33,15 @@ struct holder {
 
 /* Counted by the writer's thread, read by anybody. */
 struct writer_counters {
-	_Atomic uint64_t groups;          /* committed */
-	_Atomic uint64_t members;         /* in those */
+	_Atomic uint64_t groups;  /* committed */
+	_Atomic uint64_t members; /* in those */
 	_Atomic uint64_t largest_group;
-	_Atomic uint64_t group_replays;   /* groups run again without a culprit */
-	_Atomic uint64_t transactions;    /* begun over round trips */
-	_Atomic uint64_t checkpoints;     /* complete */
+	_Atomic uint64_t group_replays; /* groups run again without a culprit */
+	_Atomic uint64_t transactions;  /* begun over round trips */
+	_Atomic uint64_t checkpoints;   /* complete */
 	_Atomic uint64_t checkpoints_incomplete;
 	_Atomic uint64_t checkpoint_errors;
-	_Atomic uint64_t truncations;     /* the WAL file was cut */
+	_Atomic uint64_t truncations; /* the WAL file was cut */
 	_Atomic int64_t longest_checkpoint_ns;
 	_Atomic int64_t last_checkpoint_ns; /* of the broker's clock; 0: none yet */
 	_Atomic int64_t wal_bytes;

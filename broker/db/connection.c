@@ -1,6 +1,7 @@
 #include "broker/db/internal.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +29,9 @@ static const char *const own_texts[OWN_COUNT] = {
 
 int connection_stop_reason(const struct connection *connection)
 {
-	return connection->asked ? stop_reason(connection->asked, clock_now(connection->clock))
-				 : 0;
+	return connection->asked
+	    ? stop_reason(connection->asked, clock_now(connection->clock))
+	    : 0;
 }
 
 static int on_progress(void *context)
@@ -98,7 +100,8 @@ static void say_stopped(int reason, int rc, struct poolite__failure *failure)
 	failure->sqlite = rc;
 }
 
-int connection_failure(struct connection *connection, int rc, struct poolite__failure *failure)
+int connection_failure(
+    struct connection *connection, int rc, struct poolite__failure *failure)
 {
 	int primary = rc & 0xff;
 	int reason = connection_stop_reason(connection);
@@ -115,7 +118,8 @@ int connection_failure(struct connection *connection, int rc, struct poolite__fa
 		    "fuser or lsof, and let it use the broker too");
 	else if (primary == SQLITE_FULL)
 		poolite__fail(failure, POOLITE_STORAGE, "the disk is full");
-	else if (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_NOMEM)
+	else if (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN ||
+	    primary == SQLITE_NOMEM)
 		poolite__fail(failure, code_of(rc), "%s", sqlite3_errstr(rc));
 	else
 		poolite__fail(failure, code_of(rc), "%s", sqlite3_errmsg(connection->db));
@@ -167,8 +171,8 @@ static int64_t own_number(struct connection *connection, enum own_statement whic
 	return number;
 }
 
-static int run_own(
-    struct connection *connection, enum own_statement which, struct poolite__failure *failure)
+static int run_own(struct connection *connection, enum own_statement which,
+    struct poolite__failure *failure)
 {
 	int rc = connection_run_own(connection, which);
 	return rc == SQLITE_OK ? 0 : connection_failure(connection, rc, failure);
@@ -202,7 +206,8 @@ static int enter_wal(struct connection *connection, struct poolite__failure *fai
 
 	for (int pass = 0; pass < 2; pass++) {
 		int rc = sqlite3_prepare_v2(connection->db,
-		    pass ? "PRAGMA journal_mode=WAL" : "PRAGMA journal_mode", -1, &stmt, NULL);
+		    pass ? "PRAGMA journal_mode=WAL" : "PRAGMA journal_mode", -1, &stmt,
+		    NULL);
 		if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
 			snprintf(mode, sizeof mode, "%s",
 			    (const char *)sqlite3_column_text(stmt, 0));
@@ -232,18 +237,21 @@ static int set_up(struct connection *connection, const struct connection_options
 		return rc;
 	if ((rc = set_pragma(connection, "synchronous", options->synchronous)) ||
 	    (rc = set_pragma(connection, "cache_size", -(options->cache_bytes / 1024))) ||
-	    (rc = set_pragma(connection, "temp_store", options->temp_store_memory ? 2 : 1)) ||
+	    (rc = set_pragma(
+		 connection, "temp_store", options->temp_store_memory ? 2 : 1)) ||
 	    (rc = set_pragma(connection, "mmap_size", 0)) ||
 	    (rc = sqlite3_db_config(
 		 db, SQLITE_DBCONFIG_ENABLE_FKEY, options->foreign_keys ? 1 : 0, NULL)) ||
 	    (!connection->is_writer &&
 		(rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL))))
 		return connection_failure(connection, rc, failure);
+	if (options->value_bytes_max < INT_MAX)
+		sqlite3_limit(db, SQLITE_LIMIT_LENGTH, (int)options->value_bytes_max);
 	sqlite3_wal_autocheckpoint(db, 0);
 	sqlite3_wal_hook(db, on_wal, connection);
 	for (int i = 0; i < OWN_COUNT; i++) {
-		rc = sqlite3_prepare_v3(
-		    db, own_texts[i], -1, SQLITE_PREPARE_PERSISTENT, &connection->own[i], NULL);
+		rc = sqlite3_prepare_v3(db, own_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+		    &connection->own[i], NULL);
 		if (rc)
 			return connection_failure(connection, rc, failure);
 	}
@@ -259,7 +267,7 @@ int connection_open(const struct connection_options *options, struct connection 
 {
 	struct connection *connection = calloc(1, sizeof *connection);
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
-		    (options->is_writer ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
+	    (options->is_writer ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
 	int rc;
 
 	*result = NULL;
@@ -323,7 +331,8 @@ bool connection_in_transaction(const struct connection *connection)
 	return !sqlite3_get_autocommit(connection->db);
 }
 
-int connection_begin_write(struct connection *connection, struct poolite__failure *failure)
+int connection_begin_write(
+    struct connection *connection, struct poolite__failure *failure)
 {
 	return run_own(connection, OWN_BEGIN_WRITE, failure);
 }
@@ -390,7 +399,8 @@ int connection_undo(struct connection *connection, struct poolite__failure *fail
 	return rc ? rc : run_own(connection, OWN_RELEASE, failure);
 }
 
-int connection_check_deferred(struct connection *connection, struct poolite__failure *failure)
+int connection_check_deferred(
+    struct connection *connection, struct poolite__failure *failure)
 {
 	int current = 0, highest;
 
@@ -412,9 +422,9 @@ bool connection_set_foreign_keys(struct connection *connection, bool on)
 {
 	int is_on = -1;
 
-	return sqlite3_db_config(
-		   connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, on ? 1 : 0, &is_on) == SQLITE_OK &&
-	       is_on == (on ? 1 : 0);
+	return sqlite3_db_config(connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, on ? 1 : 0,
+		   &is_on) == SQLITE_OK &&
+	    is_on == (on ? 1 : 0);
 }
 
 int64_t connection_foreign_key_violations(
@@ -428,8 +438,8 @@ bool connection_is_clean(struct connection *connection)
 	struct poolite__failure failure;
 
 	return !connection_in_transaction(connection) &&
-	       own_number(connection, OWN_TEMP_SCHEMA, &failure) == 0 &&
-	       sqlite3_db_name(connection->db, 2) == NULL;
+	    own_number(connection, OWN_TEMP_SCHEMA, &failure) == 0 &&
+	    sqlite3_db_name(connection->db, 2) == NULL;
 }
 
 int connection_check(struct connection *connection, struct poolite__failure *failure)
@@ -448,7 +458,8 @@ int64_t connection_wal_bytes(const struct connection *connection)
 {
 	struct stat st;
 
-	if (!connection->files[FILE_WAL].path || stat(connection->files[FILE_WAL].path, &st))
+	if (!connection->files[FILE_WAL].path ||
+	    stat(connection->files[FILE_WAL].path, &st))
 		return 0;
 	return st.st_size;
 }
@@ -462,7 +473,8 @@ int connection_checkpoint(struct connection *connection, enum connection_checkpo
 	/* A checkpoint never waits: what is in its way is tried again later. */
 	sqlite3_busy_timeout(connection->db, 0);
 	rc = sqlite3_wal_checkpoint_v2(connection->db, "main",
-	    mode == CHECKPOINT_PASSIVE ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE,
+	    mode == CHECKPOINT_PASSIVE ? SQLITE_CHECKPOINT_PASSIVE
+				       : SQLITE_CHECKPOINT_TRUNCATE,
 	    &log_pages, &copied);
 	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
 		connection_failure(connection, rc, failure);
@@ -500,7 +512,8 @@ void connection_remember_files(struct connection *connection)
 	}
 }
 
-int connection_check_files(struct connection *connection, struct poolite__failure *failure)
+int connection_check_files(
+    struct connection *connection, struct poolite__failure *failure)
 {
 	static const char *const names[FILE_COUNT] = {
 	    "the database file", "its -wal file", "its -shm file"};
@@ -524,7 +537,7 @@ bool connection_saw_foreign_commit(struct connection *connection)
 	struct poolite__failure failure;
 	int64_t version = own_number(connection, OWN_DATA_VERSION, &failure);
 	bool is_foreign = connection->data_version && version > 0 &&
-			  version != connection->data_version;
+	    version != connection->data_version;
 
 	if (version > 0)
 		connection->data_version = version;

@@ -17,12 +17,14 @@
 struct connection;
 
 struct connection_options {
-	const char *path;          /* borrowed while open is called */
-	bool is_writer;            /* else opened READONLY, and never makes a checkpoint */
-	int synchronous;           /* 1 NORMAL, 2 FULL, 3 EXTRA */
+	const char *path; /* borrowed while open is called */
+	bool is_writer;   /* else opened READONLY, and never makes a checkpoint */
+	int synchronous;  /* 1 NORMAL, 2 FULL, 3 EXTRA */
 	bool foreign_keys;
 	bool temp_store_memory;
 	int64_t cache_bytes;
+	int64_t
+	    value_bytes_max; /* longest text, blob or row: bounds what one function call does */
 	int64_t busy_timeout_ns;   /* how long to wait for a foreign process's lock */
 	const struct clock *clock; /* borrowed for life */
 };
@@ -49,9 +51,11 @@ int connection_sqlite_version_number(void);
 /** Whether a transaction is open.  Ask first after whatever failed: SQLite ends some by itself. */
 bool connection_in_transaction(const struct connection *connection);
 /** BEGIN IMMEDIATE. */
-int connection_begin_write(struct connection *connection, struct poolite__failure *failure);
+int connection_begin_write(
+    struct connection *connection, struct poolite__failure *failure);
 /** BEGIN, and take the snapshot (BEGIN alone takes none). */
-int connection_begin_read(struct connection *connection, struct poolite__failure *failure);
+int connection_begin_read(
+    struct connection *connection, struct poolite__failure *failure);
 /**
  * COMMIT.  When it fails, no transaction is open afterwards, and
  *   failure->is_unknown false  nothing was written (FULL, a foreign key, BUSY);
@@ -118,7 +122,8 @@ int connection_checkpoint(struct connection *connection, enum connection_checkpo
 /** Remember which files are open.  After the first transaction, so that all three exist. */
 void connection_remember_files(struct connection *connection);
 /** Whether database, -wal and -shm are still those; else STORAGE with ${failure}. */
-int connection_check_files(struct connection *connection, struct poolite__failure *failure);
+int connection_check_files(
+    struct connection *connection, struct poolite__failure *failure);
 /** Whether a foreign process committed since this was asked last. */
 bool connection_saw_foreign_commit(struct connection *connection);
 

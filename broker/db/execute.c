@@ -9,8 +9,8 @@
 
 /* ---- from a text to a statement ------------------------------------------ */
 
-static int refuse_second_statement(struct connection *connection, const char *tail, size_t len,
-    struct poolite__failure *failure)
+static int refuse_second_statement(struct connection *connection, const char *tail,
+    size_t len, struct poolite__failure *failure)
 {
 	/* The guard speaks first, about every statement of the text.  Compiling
 	 * is harmless: what acts when compiled is not let through. */
@@ -49,7 +49,8 @@ static int compile(struct connection *connection, const char *sql, size_t len,
 	if (!tail && statement_cache_find(&connection->cache, sql, len, statement))
 		return 0;
 	if (guard_refuses_text(&connection->guard, sql, len))
-		return poolite__fail(failure, POOLITE_NOT_ALLOWED, "%s", connection->guard.why);
+		return poolite__fail(
+		    failure, POOLITE_NOT_ALLOWED, "%s", connection->guard.why);
 	/* A script ends in a NUL that is counted, so that SQLite need not copy the rest of it. */
 	rc = sqlite3_prepare_v3(connection->db, sql, (int)(tail ? len + 1 : len),
 	    tail ? 0 : SQLITE_PREPARE_PERSISTENT, &statement->stmt, &rest);
@@ -98,8 +99,8 @@ static int bind_value(sqlite3_stmt *stmt, int index, const struct poolite_value 
 	case POOLITE_INTEGER: return sqlite3_bind_int64(stmt, index, value->as.integer);
 	case POOLITE_REAL: return sqlite3_bind_double(stmt, index, value->as.real);
 	case POOLITE_TEXT:
-		return sqlite3_bind_text64(
-		    stmt, index, data ? data : empty, value->len, SQLITE_STATIC, SQLITE_UTF8);
+		return sqlite3_bind_text64(stmt, index, data ? data : empty, value->len,
+		    SQLITE_STATIC, SQLITE_UTF8);
 	case POOLITE_BLOB:
 		if (value->len == 0)
 			return sqlite3_bind_zeroblob(stmt, index, 0);
@@ -166,7 +167,8 @@ static int bind_named(sqlite3_stmt *stmt, struct poolite__args args, uint8_t *bo
 		bound[index] = 1;
 		if (bind_value(stmt, index, &value) != SQLITE_OK)
 			return poolite__fail(failure, POOLITE_TOO_LARGE,
-			    "the argument '%.*s' is larger than SQLite takes", shown, name);
+			    "the argument '%.*s' is larger than SQLite takes", shown,
+			    name);
 	}
 	return rc;
 }
@@ -220,7 +222,9 @@ static int pack_column(sqlite3_stmt *stmt, int column, struct poolite__buf *out)
 	case SQLITE_INTEGER:
 		value = poolite_integer(sqlite3_column_int64(stmt, column));
 		break;
-	case SQLITE_FLOAT: value = poolite_real(sqlite3_column_double(stmt, column)); break;
+	case SQLITE_FLOAT:
+		value = poolite_real(sqlite3_column_double(stmt, column));
+		break;
 	case SQLITE_TEXT:
 		value.as.data = sqlite3_column_text(stmt, column);
 		value.len = (size_t)sqlite3_column_bytes(stmt, column);
@@ -248,8 +252,8 @@ static int fail_on_buffer(int code, struct poolite__failure *failure)
 
 /* All rows from the first step, whose result was ${step}, on.  SQLite's last code, or a
  * negative one of ours. */
-static int pack_rows(sqlite3_stmt *stmt, int step, struct poolite__rows *rows,
-    struct poolite__buf *out)
+static int pack_rows(
+    sqlite3_stmt *stmt, int step, struct poolite__rows *rows, struct poolite__buf *out)
 {
 	int columns = sqlite3_column_count(stmt);
 
@@ -270,16 +274,17 @@ static int pack_rows(sqlite3_stmt *stmt, int step, struct poolite__rows *rows,
 
 /* ---- one statement -------------------------------------------------------- */
 
-static bool is_written(const struct execution *execution, const struct statement *statement)
+static bool is_written(
+    const struct execution *execution, const struct statement *statement)
 {
 	return execution->is_write && !sqlite3_stmt_isexplain(statement->stmt);
 }
 
-static void count_changes(struct connection *connection, const struct statement *statement,
-    struct execution *execution)
+static void count_changes(struct connection *connection,
+    const struct statement *statement, struct execution *execution)
 {
-	bool is_dml = (statement->facts & GUARD_CHANGES) && !(statement->facts & GUARD_DDL) &&
-		      is_written(execution, statement);
+	bool is_dml = (statement->facts & GUARD_CHANGES) &&
+	    !(statement->facts & GUARD_DDL) && is_written(execution, statement);
 	int64_t changes = is_dml ? sqlite3_changes64(connection->db) : 0;
 
 	execution->changes += changes;
@@ -297,7 +302,8 @@ static int admit(struct connection *connection, struct statement *statement,
 	execution->is_write = !sqlite3_stmt_readonly(statement->stmt);
 	if (rc)
 		return rc;
-	if (!execution->is_write && execution->where == EXECUTE_PLAIN && connection->asked)
+	if (!execution->is_write && execution->where == EXECUTE_PLAIN &&
+	    connection->asked)
 		atomic_store(&connection->asked->is_read, true);
 	if (execution->is_write && execution->read_only)
 		return poolite__fail(failure, POOLITE_READ_ONLY,
@@ -317,11 +323,12 @@ static int admit(struct connection *connection, struct statement *statement,
 }
 
 static int run(struct connection *connection, struct statement *statement,
-    struct execution *execution, struct poolite__buf *out, struct poolite__failure *failure)
+    struct execution *execution, struct poolite__buf *out,
+    struct poolite__failure *failure)
 {
 	bool has_rows = execution->result == EXECUTE_ROWS ||
-			(execution->result == EXECUTE_EITHER &&
-			    sqlite3_column_count(statement->stmt) > 0);
+	    (execution->result == EXECUTE_EITHER &&
+		sqlite3_column_count(statement->stmt) > 0);
 	struct poolite__rows rows;
 	int rc = bind_args(statement->stmt, execution->args, failure);
 
@@ -343,7 +350,8 @@ static int run(struct connection *connection, struct statement *statement,
 	if (!has_rows)
 		poolite__pack_changes(out, execution->changes, execution->last_insert_id);
 	else if (is_written(execution, statement))
-		poolite__rows_close_written(&rows, execution->changes, execution->last_insert_id);
+		poolite__rows_close_written(
+		    &rows, execution->changes, execution->last_insert_id);
 	else
 		poolite__rows_close(&rows);
 	return out->failed ? fail_on_buffer(out->failed, failure) : 0;
@@ -424,16 +432,18 @@ bool execute_script_wants_keys_off(const char *sql, size_t len)
 /* How far into the shape [keys off] [BEGIN] statements [COMMIT] [keys on] a script is. */
 enum script_stage { SCRIPT_HEAD, SCRIPT_BODY, SCRIPT_BODY_IN_BEGIN, SCRIPT_TAIL };
 
-static int refuse_frame(enum sql_text_kind kind, bool in_session, struct poolite__failure *failure)
+static int refuse_frame(
+    enum sql_text_kind kind, bool in_session, struct poolite__failure *failure)
 {
 	if (kind == SQL_TEXT_FOREIGN_KEYS_OFF || kind == SQL_TEXT_FOREIGN_KEYS_ON)
 		return poolite__fail(failure, POOLITE_BAD_REQUEST,
 		    "foreign keys can only be switched off at a script's beginning and on at its "
 		    "end, and not inside a transaction");
 	return poolite__fail(failure, POOLITE_NOT_ALLOWED, "%s",
-	    in_session ? "a transaction is open already; commit and rollback are methods"
-		       : "a script may have one BEGIN at its beginning and one COMMIT at its end; "
-			 "it is one transaction either way");
+	    in_session
+		? "a transaction is open already; commit and rollback are methods"
+		: "a script may have one BEGIN at its beginning and one COMMIT at its end; "
+		  "it is one transaction either way");
 }
 
 /* BEGIN, COMMIT and foreign_keys: taken as what they mean, where they may stand. */
@@ -455,8 +465,9 @@ static int take_frame(enum script_stage *stage, enum sql_text_kind kind, bool in
 	return 0;
 }
 
-static int run_script_statement(struct connection *connection, struct execute_script *script,
-    const char *sql, size_t len, const char **tail, struct poolite__failure *failure)
+static int run_script_statement(struct connection *connection,
+    struct execute_script *script, const char *sql, size_t len, const char **tail,
+    struct poolite__failure *failure)
 {
 	struct execution execution = {
 	    .where = EXECUTE_COMPOUND,
@@ -478,16 +489,16 @@ static int run_script_statement(struct connection *connection, struct execute_sc
 	return rc;
 }
 
-static int name_statement(const struct execute_script *script, size_t at,
-    struct poolite__failure *failure)
+static int name_statement(
+    const struct execute_script *script, size_t at, struct poolite__failure *failure)
 {
 	char message[POOLITE__MESSAGE_BYTES];
 	int sqlite = failure->sqlite;
 
 	memcpy(message, failure->message, sizeof message);
 	poolite__fail(failure, failure->code, "line %zu, after %lld statement%s: %s",
-	    sql_text_line(script->sql, script->sql_len, at), (long long)script->statements,
-	    script->statements == 1 ? "" : "s", message);
+	    sql_text_line(script->sql, script->sql_len, at),
+	    (long long)script->statements, script->statements == 1 ? "" : "s", message);
 	failure->sqlite = sqlite;
 	return failure->code;
 }
@@ -504,7 +515,8 @@ int execute_script(struct connection *connection, struct execute_script *script,
 		return poolite__fail(failure, POOLITE_BAD_REQUEST, "the script is empty");
 	for (;;) {
 		size_t first, past;
-		enum sql_text_kind kind = sql_text_kind(at, (size_t)(end - at), &first, &past);
+		enum sql_text_kind kind =
+		    sql_text_kind(at, (size_t)(end - at), &first, &past);
 		const char *next = at + past;
 		int rc = 0;
 
@@ -521,7 +533,8 @@ int execute_script(struct connection *connection, struct execute_script *script,
 			    (size_t)(end - at) - first, &next, failure);
 		}
 		if (rc)
-			return name_statement(script, (size_t)(at - script->sql) + first, failure);
+			return name_statement(
+			    script, (size_t)(at - script->sql) + first, failure);
 		at = next;
 	}
 	if (stage == SCRIPT_BODY_IN_BEGIN)

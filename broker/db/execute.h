@@ -11,9 +11,9 @@
 
 /* Where a text stands decides what it may be. */
 enum execute_where {
-	EXECUTE_PLAIN,    /* a query, update or batch by itself */
+	EXECUTE_PLAIN, /* a query, update or batch by itself */
 	EXECUTE_COMPOUND, /* one of several in a transaction or script: counters are its own */
-	EXECUTE_SESSION,  /* between a session's begin and commit: savepoints too */
+	EXECUTE_SESSION, /* between a session's begin and commit: savepoints too */
 };
 
 /* What the caller takes. */
@@ -32,13 +32,15 @@ struct execution {
 	enum execute_where where;
 	enum execute_result result;
 	bool read_only; /* a text that writes is READ_ONLY */
-	bool can_write; /* this is the writer; else a text that writes is EXECUTE_ELSEWHERE */
+	bool
+	    can_write; /* this is the writer; else a text that writes is EXECUTE_ELSEWHERE */
 	/* For a text that writes, or controls savepoints, called before it runs:
 	 * NULL, or open the savepoint around it.  A code stops the execution. */
-	int (*before_write)(struct connection *connection, struct poolite__failure *failure);
+	int (*before_write)(
+	    struct connection *connection, struct poolite__failure *failure);
 	/* out */
-	bool is_write;       /* the text writes */
-	bool has_savepoint;  /* before_write was called with success */
+	bool is_write;      /* the text writes */
+	bool has_savepoint; /* before_write was called with success */
 	int64_t changes;
 	int64_t last_insert_id;
 };
@@ -61,9 +63,10 @@ int execute_batch(struct connection *connection, struct execution *execution,
 /* What is around the statements of a script. */
 struct execute_script {
 	/* in */
-	const char *sql;  /* NUL-terminated UTF-8 */
-	size_t sql_len;   /* without the NUL */
-	bool in_session;  /* between begin and commit: BEGIN and foreign_keys are refused */
+	const char *sql; /* NUL-terminated UTF-8 */
+	size_t sql_len;  /* without the NUL */
+	bool
+	    in_session; /* between begin and commit: BEGIN and foreign_keys are refused */
 	bool read_only;
 	/* out */
 	int64_t statements;

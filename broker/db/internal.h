@@ -50,7 +50,7 @@ struct connection {
 
 	pthread_mutex_t watch_mutex; /* guards watched, against connection_nudge */
 	struct stop *watched;        /* borrowed while a client's statement runs */
-	struct stop *asked;          /* the same, for the progress handler on our own thread */
+	struct stop *asked; /* the same, for the progress handler on our own thread */
 };
 
 /** The reason the watched statement has to stop now, or 0. */

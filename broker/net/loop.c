@@ -34,8 +34,10 @@ struct loop *loop_create(const struct loop_handler *handler)
 		return NULL;
 	}
 	/* After uv_loop_init these only fail for lack of descriptors, at start. */
-	if (uv_timer_init(&loop->uv, &loop->tick) || uv_prepare_init(&loop->uv, &loop->prepare) ||
-	    uv_signal_init(&loop->uv, &loop->on_term) || uv_signal_init(&loop->uv, &loop->on_int))
+	if (uv_timer_init(&loop->uv, &loop->tick) ||
+	    uv_prepare_init(&loop->uv, &loop->prepare) ||
+	    uv_signal_init(&loop->uv, &loop->on_term) ||
+	    uv_signal_init(&loop->uv, &loop->on_int))
 		abort();
 	loop->tick.data = loop->prepare.data = loop;
 	loop->on_term.data = loop->on_int.data = loop;
@@ -67,7 +69,8 @@ void loop_free(struct loop *loop)
 	if (!loop)
 		return;
 	rc = uv_loop_close(&loop->uv);
-	assert(rc == 0); /* every handle was closed, or loop_run would not have returned */
+	assert(
+	    rc == 0); /* every handle was closed, or loop_run would not have returned */
 	(void)rc;
 	free(loop);
 }

@@ -35,7 +35,8 @@ static int lock_path(struct listener *listener, char *error, size_t error_size)
 	char lock_path[sizeof listener->path + 8];
 
 	snprintf(lock_path, sizeof lock_path, "%s.lock", listener->path);
-	listener->lock_fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	listener->lock_fd =
+	    open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (listener->lock_fd < 0) {
 		snprintf(error, error_size, "cannot open the lock file %s: %s", lock_path,
 		    strerror(errno));
@@ -62,8 +63,8 @@ static int clear_stale(const struct listener *listener, char *error, size_t erro
 	if (lstat(listener->path, &st)) {
 		if (errno == ENOENT)
 			return 0;
-		snprintf(
-		    error, error_size, "cannot look at %s: %s", listener->path, strerror(errno));
+		snprintf(error, error_size, "cannot look at %s: %s", listener->path,
+		    strerror(errno));
 		return -1;
 	}
 	if (S_ISLNK(st.st_mode))
@@ -97,12 +98,13 @@ static int give_to_group(
 	gid_t gid = entry ? entry->gr_gid : (gid_t)strtoul(group, &end, 10);
 
 	if (!entry && (*end || end == group)) {
-		snprintf(error, error_size, "there is no group '%s' (socket_group)", group);
+		snprintf(
+		    error, error_size, "there is no group '%s' (socket_group)", group);
 		return -1;
 	}
 	if (lchown(listener->path, (uid_t)-1, gid)) {
-		snprintf(error, error_size, "cannot give %s to group '%s': %s", listener->path,
-		    group, strerror(errno));
+		snprintf(error, error_size, "cannot give %s to group '%s': %s",
+		    listener->path, group, strerror(errno));
 		return -1;
 	}
 	return 0;
@@ -127,23 +129,25 @@ static int bind_and_listen(struct listener *listener, unsigned mode, const char 
 	rc = bind(listener->fd, (struct sockaddr *)&address, sizeof address);
 	umask(old_mask);
 	if (rc) {
-		snprintf(error, error_size, "cannot bind %s: %s", listener->path, strerror(errno));
+		snprintf(error, error_size, "cannot bind %s: %s", listener->path,
+		    strerror(errno));
 		return -1;
 	}
 	if (stat(listener->path, &st) == 0) {
 		listener->dev = st.st_dev;
 		listener->ino = st.st_ino;
 	}
-	if (group && (give_to_group(listener, group, error, error_size) ||
-			 chmod(listener->path, mode))) {
+	if (group &&
+	    (give_to_group(listener, group, error, error_size) ||
+		chmod(listener->path, mode))) {
 		if (!*error)
 			snprintf(error, error_size, "cannot set the mode of %s: %s",
 			    listener->path, strerror(errno));
 		return -1;
 	}
 	if (listen(listener->fd, LISTEN_BACKLOG)) {
-		snprintf(
-		    error, error_size, "cannot listen on %s: %s", listener->path, strerror(errno));
+		snprintf(error, error_size, "cannot listen on %s: %s", listener->path,
+		    strerror(errno));
 		return -1;
 	}
 	return 0;
@@ -156,8 +160,8 @@ int listener_open(struct listener *listener, const char *path, unsigned mode,
 	*error = '\0';
 	if (*path == '\0' || strlen(path) >= sizeof listener->path) {
 		snprintf(error, error_size,
-		    "the socket's path '%s' has %zu bytes; the system takes 1 to %zu", path,
-		    strlen(path), sizeof listener->path - 1);
+		    "the socket's path '%s' has %zu bytes; the system takes 1 to %zu",
+		    path, strlen(path), sizeof listener->path - 1);
 		return -1;
 	}
 	strcpy(listener->path, path);
@@ -175,8 +179,8 @@ void listener_unlink(struct listener *listener)
 {
 	struct stat st;
 
-	if (listener->ino && lstat(listener->path, &st) == 0 && st.st_dev == listener->dev &&
-	    st.st_ino == listener->ino)
+	if (listener->ino && lstat(listener->path, &st) == 0 &&
+	    st.st_dev == listener->dev && st.st_ino == listener->ino)
 		unlink(listener->path);
 	listener->ino = 0;
 }
@@ -244,7 +248,8 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 	if (status < 0)
 		return;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd =
+		    accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
 			admit(server, fd);
 			continue;

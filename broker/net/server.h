@@ -14,9 +14,9 @@ struct server;
 
 /* A listening Unix socket with the lock file that protects its path. */
 struct listener {
-	int fd;         /* -1: none */
-	int lock_fd;    /* holds flock on PATH.lock for life */
-	dev_t dev;      /* of the path when it was bound, to know it again */
+	int fd;      /* -1: none */
+	int lock_fd; /* holds flock on PATH.lock for life */
+	dev_t dev;   /* of the path when it was bound, to know it again */
 	ino_t ino;
 	char path[108]; /* as given */
 };

@@ -33,13 +33,14 @@ struct session {
 	char key[POOLITE__KEY_CHARS + 1];
 
 	enum session_state state;
-	bool is_client;   /* counts among max_clients */
-	bool is_reading;  /* uv_read_start is on */
-	bool is_gone;     /* nobody reads answers */
-	bool is_writing;  /* a uv_write is under way */
-	bool is_dirty;    /* on shared->dirty */
-	bool is_watched;  /* on shared->watched */
-	bool is_draining; /* shutdown(SHUT_RD) was done: what is left is read to its end */
+	bool is_client;  /* counts among max_clients */
+	bool is_reading; /* uv_read_start is on */
+	bool is_gone;    /* nobody reads answers */
+	bool is_writing; /* a uv_write is under way */
+	bool is_dirty;   /* on shared->dirty */
+	bool is_watched; /* on shared->watched */
+	bool
+	    is_draining; /* shutdown(SHUT_RD) was done: what is left is read to its end */
 	bool handle_closed;
 	struct poolite__failure *farewell; /* owns; sent last, or NULL */
 
@@ -53,7 +54,8 @@ struct session {
 	uv_write_t write;
 	uint32_t write_bufs; /* how many of the list the uv_write has */
 	size_t last_queue;   /* uv's write queue at the last tick */
-	int64_t progress_ns; /* when a byte last moved in the direction that is waited for */
+	int64_t
+	    progress_ns; /* when a byte last moved in the direction that is waited for */
 
 	struct session *dirty_next;
 	struct session *watched_next, *watched_prev;
@@ -118,7 +120,8 @@ static void list_all(struct session *session, bool on)
 		session->all_next->all_prev = session->all_prev;
 }
 
-struct session *session_next(const struct session_shared *shared, const struct session *session)
+struct session *session_next(
+    const struct session_shared *shared, const struct session *session)
 {
 	return session ? session->all_next : shared->all;
 }
@@ -219,7 +222,8 @@ static void end_with(struct session *session, const struct poolite__failure *fai
 	session->farewell = malloc(sizeof *failure);
 	if (session->farewell)
 		*session->farewell = *failure;
-	log_debug("session %llu ends: %s", (unsigned long long)session->id, failure->message);
+	log_debug(
+	    "session %llu ends: %s", (unsigned long long)session->id, failure->message);
 	end(session);
 }
 
@@ -242,7 +246,8 @@ void session_refuse(struct session *session, const struct poolite__failure *fail
 static bool may_take(const struct session *session)
 {
 	return session->state == SESSION_OPEN &&
-	       session->inflight < session->shared->inflight_max && !session_is_full(session);
+	    session->inflight < session->shared->inflight_max &&
+	    !session_is_full(session);
 }
 
 static void break_on_scan(struct session *session, ssize_t code)
@@ -253,11 +258,11 @@ static void break_on_scan(struct session *session, ssize_t code)
 		poolite__fail(&failure, POOLITE_TOO_LARGE,
 		    "the message is larger than this broker takes: at most %zu bytes, %u values "
 		    "and %d levels of nesting",
-		    session->shared->limits.frame_bytes_max, session->shared->limits.values_max,
-		    POOLITE__DEPTH_MAX);
+		    session->shared->limits.frame_bytes_max,
+		    session->shared->limits.values_max, POOLITE__DEPTH_MAX);
 	else
-		poolite__fail(
-		    &failure, POOLITE_BAD_REQUEST, "these bytes are no MessagePack message");
+		poolite__fail(&failure, POOLITE_BAD_REQUEST,
+		    "these bytes are no MessagePack message");
 	session_break(session, &failure);
 }
 
@@ -373,7 +378,8 @@ static void adjust_reading(struct session *session)
 static void free_written(struct session *session, size_t bytes)
 {
 	session->out_bytes -= bytes;
-	while (session->out_head && bytes >= session->out_head->buf.len - session->out_skip) {
+	while (session->out_head &&
+	    bytes >= session->out_head->buf.len - session->out_skip) {
 		struct outgoing *first = session->out_head;
 		bytes -= first->buf.len - session->out_skip;
 		session->out_skip = 0;
@@ -392,7 +398,8 @@ static unsigned gather(struct session *session, uv_buf_t *bufs, size_t *bytes)
 	size_t skip = session->out_skip;
 
 	*bytes = 0;
-	for (struct outgoing *at = session->out_head; at && count < WRITE_BUFS; at = at->next) {
+	for (struct outgoing *at = session->out_head; at && count < WRITE_BUFS;
+	     at = at->next) {
 		bufs[count].base = (char *)at->buf.data + skip;
 		bufs[count].len = at->buf.len - skip;
 		*bytes += bufs[count].len;
@@ -428,7 +435,8 @@ static void flush(struct session *session)
 	uv_stream_t *stream = (uv_stream_t *)&session->pipe;
 	size_t bytes;
 
-	while (session->out_head && !session->is_writing && session->state != SESSION_CLOSING) {
+	while (session->out_head && !session->is_writing &&
+	    session->state != SESSION_CLOSING) {
 		unsigned count = gather(session, bufs, &bytes);
 		int sent = uv_try_write(stream, bufs, count);
 		if (sent >= 0 && (size_t)sent == bytes) {
@@ -436,7 +444,8 @@ static void flush(struct session *session)
 			continue;
 		}
 		if (sent < 0 && sent != UV_EAGAIN) {
-			become_gone(session); /* reading goes on: what came before counts */
+			become_gone(
+			    session); /* reading goes on: what came before counts */
 			return;
 		}
 		if (sent > 0)
@@ -619,7 +628,8 @@ static void settle(struct session *session)
 			start_closing(session);
 	}
 	if (session->state != SESSION_CLOSING)
-		watch(session, !session->is_reading || session->out_head || session->in.len > 0);
+		watch(session,
+		    !session->is_reading || session->out_head || session->in.len > 0);
 }
 
 void session_settle_all(struct session_shared *shared)

@@ -49,15 +49,16 @@ struct session_shared {
 	struct clock *clock;
 	const struct session_handler *handler;
 	struct poolite__limits limits;
-	struct poolite__budget *budget; /* bytes waiting in or out, all sessions together */
-	uint32_t inflight_max;          /* requests under way per session */
+	struct poolite__budget
+	    *budget;           /* bytes waiting in or out, all sessions together */
+	uint32_t inflight_max; /* requests under way per session */
 	int64_t write_timeout_ns;
 	struct session *dirty;   /* those that session_settle_all has to look at */
 	struct session *watched; /* those that the tick has to look at */
 	struct session *all;     /* every one, for the end */
 	uint64_t next_id;
-	size_t count;            /* clients, without those refused for overload */
-	size_t handles;          /* sessions whose memory is not freed yet */
+	size_t count;   /* clients, without those refused for overload */
+	size_t handles; /* sessions whose memory is not freed yet */
 	/* counters */
 	uint64_t accepted, refused, protocol_errors, timed_out;
 };
@@ -86,7 +87,8 @@ void *session_context(const struct session *session);
 void session_set_data(struct session *session, void *data);
 void *session_data(const struct session *session);
 /** The next of all sessions after ${session}; NULL for ${session}: the first. */
-struct session *session_next(const struct session_shared *shared, const struct session *session);
+struct session *session_next(
+    const struct session_shared *shared, const struct session *session);
 
 /** A request, or a task for this session, is under way: the session stays until it ended. */
 void session_begin_request(struct session *session);
