@@ -106,7 +106,7 @@ static enum MHD_Result send_document(struct stats_server *server,
 /*
  * libmicrohttpd's thread calls this for each request: when its head is there,
  * for each piece of its body, which is ignored, and at its end.  Answering at
- * the head would close the connection, so only what is refused is.
+ * the head would close the connection while a visitor still sends.
  */
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection,
     const char *url, const char *method, const char *version, const char *upload,
@@ -116,15 +116,15 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection,
 
 	(void)version;
 	(void)upload;
-	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
-	    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-		return send_json(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
-		    json_pack("{s:s}", "error", "only GET and HEAD are served here"));
-	}
 	if (*state == NULL || *upload_len > 0) {
 		*state = server;
 		*upload_len = 0;
 		return MHD_YES;
+	}
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
+	    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
+		return send_json(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
+		    json_pack("{s:s}", "error", "only GET and HEAD are served here"));
 	}
 	if (strcmp(url, "/health") == 0)
 		return send_document(server, connection, STATS_DOCUMENT_HEALTH);
