@@ -232,8 +232,10 @@ int poolite__call_any(struct poolite__call *call, struct poolite *handle, int pa
 		if (poolite__borrow(handle, deadline, session, failure))
 			return failure->code;
 		ended = attempt(call, handle, *session, failure);
-		if (ended == ANSWERED)
+		if (ended == ANSWERED) {
+			failure->code = POOLITE_OK; /* of attempts before */
 			return 0;
+		}
 		may_again = may_try_again(call, *session, ended, failure);
 		is_new = !(*session)->is_reused;
 		poolite__discard(handle, *session);

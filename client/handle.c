@@ -139,24 +139,22 @@ static void delist(struct poolite__session *session)
 	session->link = NULL;
 }
 
-/* Off its list, and gone as soon as no cancel looks at it. */
-static void retire(struct poolite__session *session)
+/* Gone, or on the list busy until no cancel looks at it any more. */
+static void retire(struct poolite *handle, struct poolite__session *session)
 {
-	session->is_retired = true;
+	delist(session);
 	if (session->pins == 0) {
-		delist(session);
 		poolite__session_free(session);
+		return;
 	}
+	session->is_retired = true;
+	enlist(&handle->busy, session);
 }
 
 static void retire_all_idle(struct poolite *handle)
 {
-	struct poolite__session *next;
-
-	for (struct poolite__session *session = handle->idle; session; session = next) {
-		next = session->next;
-		retire(session);
-	}
+	while (handle->idle)
+		retire(handle, handle->idle);
 	handle->idle_count = 0;
 }
 
@@ -249,9 +247,9 @@ void poolite__give_back(struct poolite *handle, struct poolite__session *session
 	pthread_mutex_lock(&handle->lock);
 	handle->users--;
 	/* What is still in it can only be the broker's good-bye. */
-	if (handle->is_closed || session->in.len > 0 || session->pins > 0 ||
+	if (handle->is_closed || session->in.len > 0 ||
 	    handle->idle_count >= handle->options.max_idle) {
-		retire(session);
+		retire(handle, session);
 	} else {
 		delist(session);
 		enlist(&handle->idle, session);
@@ -264,7 +262,7 @@ void poolite__discard(struct poolite *handle, struct poolite__session *session)
 {
 	pthread_mutex_lock(&handle->lock);
 	handle->users--;
-	retire(session);
+	retire(handle, session);
 	leave(handle);
 }
 

@@ -106,8 +106,12 @@ static bool read_message(int fd, struct poolite__buf *buf)
 	}
 }
 
-static void count(struct fake_broker *broker, const struct poolite__request *request)
+static void count(struct fake_broker *broker, const struct fake_request *read)
 {
+	const struct poolite__request *request = &read->request;
+
+	if (read->len > atomic_load(&broker->largest))
+		atomic_store(&broker->largest, read->len);
 	if (request->is_notification && request->method == POOLITE__CANCEL)
 		atomic_fetch_add(&broker->cancels, 1);
 	else
@@ -134,7 +138,7 @@ bool fake_read(struct fake_broker *broker, int fd, struct fake_request *request)
 		 buf.data, buf.len, &request->request, &has_msgid, &failure) == 0,
 	    failure.message);
 	poolite__read_params(&request->request, &failure);
-	count(broker, &request->request);
+	count(broker, request);
 	return true;
 }
 

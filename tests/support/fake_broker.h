@@ -22,6 +22,7 @@ struct fake_broker {
 	atomic_int connections;  /* accepted so far */
 	atomic_int requests;     /* read so far */
 	atomic_int rows;         /* rows of batches read so far */
+	atomic_size_t largest;   /* bytes of the longest request read so far */
 	atomic_int cancels;      /* cancel notifications read so far */
 	int64_t max_frame_bytes; /* what it answers to hello; 0: the defaults */
 	int64_t max_values;

@@ -1,0 +1,231 @@
+/* Batches: how many rows a message takes, and what is sent when it is not all. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/batch.h"
+#include "client/poolite.h"
+#include "proto/batch.h"
+#include "proto/frame.h"
+#include "tests/support/fake_broker.h"
+
+#define ROWS 5000
+
+static struct fake_broker broker;
+static struct poolite *db;
+static struct poolite_error error;
+static struct poolite_changes changes;
+static struct poolite_value values[ROWS * 2]; /* two columns, about 110 bytes a row */
+static char text[101];
+
+static void set_up(void)
+{
+	memset(text, 'x', sizeof text - 1);
+	for (size_t i = 0; i < ROWS; i++) {
+		values[2 * i] = poolite_integer((int64_t)i);
+		values[2 * i + 1] = poolite_text(text);
+	}
+	fake_broker_init(&broker);
+	cr_assert_eq(
+	    poolite_open(broker.path, NULL, &db, &error), 0, "%s", error.message);
+}
+
+static void tear_down(void)
+{
+	poolite_close(db);
+	if (broker.listen_fd >= 0)
+		fake_broker_stop(&broker);
+	fake_broker_release(&broker);
+}
+
+TestSuite(client_batch, .init = set_up, .fini = tear_down, .timeout = 60);
+
+static void expect_sent(int requests, int rows)
+{
+	cr_assert_eq(atomic_load(&broker.requests), requests, "%d requests instead of %d",
+	    atomic_load(&broker.requests), requests);
+	cr_assert_eq(atomic_load(&broker.rows), rows);
+}
+
+Test(client_batch, a_small_one_is_one_request)
+{
+	fake_broker_start(&broker, fake_serve);
+	cr_assert_eq(poolite_batch(db, "INSERT", values, 2, 100, &changes, &error), 0);
+	expect_sent(1, 100);
+	cr_assert_eq(changes.changes, 100);
+	cr_assert_eq(changes.last_insert_id, 7);
+}
+
+Test(client_batch, no_rows_and_rows_without_columns_are_sent_as_they_are)
+{
+	fake_broker_start(&broker, fake_serve);
+	cr_assert_eq(poolite_batch(db, "INSERT", NULL, 0, 0, &changes, &error), 0);
+	expect_sent(1, 0);
+	cr_assert_eq(poolite_batch(db, "INSERT", NULL, 0, 3, &changes, &error), 0);
+	expect_sent(2, 3);
+}
+
+Test(client_batch, a_large_one_asks_once_what_the_broker_takes)
+{
+	fake_broker_start(&broker, fake_serve);
+	cr_assert_eq(poolite_batch(db, "INSERT", values, 2, ROWS, &changes, &error), 0);
+	expect_sent(2, ROWS); /* hello, batch */
+	cr_assert_eq(poolite_batch(db, "INSERT", values, 2, ROWS, &changes, &error), 0);
+	expect_sent(3, 2 * ROWS);
+}
+
+Test(client_batch, one_too_large_is_split_inside_a_transaction)
+{
+	broker.max_frame_bytes = 100000;
+	fake_broker_start(&broker, fake_serve);
+	cr_assert_eq(poolite_batch(db, "INSERT", values, 2, ROWS, &changes, &error), 0,
+	    "%s", error.message);
+	expect_sent(3 + 6, ROWS); /* hello, begin, six parts, commit */
+	cr_assert_eq(changes.changes, ROWS);
+	cr_assert_eq(changes.last_insert_id, 7);
+	cr_assert_leq(atomic_load(&broker.largest), 100000);
+}
+
+Test(client_batch, too_many_values_split_it_too)
+{
+	broker.max_values = 5000;
+	fake_broker_start(&broker, fake_serve);
+	cr_assert_eq(poolite_batch(db, "INSERT", values, 2, ROWS, &changes, &error), 0,
+	    "%s", error.message);
+	expect_sent(3 + 4, ROWS);
+	cr_assert_eq(changes.changes, ROWS);
+}
+
+Test(client_batch, inside_a_transaction_it_is_split_inside_a_savepoint)
+{
+	struct poolite_tx *tx;
+
+	broker.max_frame_bytes = 100000;
+	fake_broker_start(&broker, fake_serve);
+	cr_assert_eq(poolite_begin(db, POOLITE_WRITE, &tx, &error), 0);
+	cr_assert_eq(
+	    poolite_tx_batch(tx, "INSERT", values, 2, ROWS, &changes, &error), 0);
+	cr_assert_eq(poolite_tx_commit(tx, &error), 0);
+	expect_sent(
+	    1 + 1 + 1 + 6 + 1 + 1, ROWS); /* begin hello SAVEPOINT parts RELEASE commit */
+	cr_assert_eq(changes.changes, ROWS);
+	cr_assert_eq(atomic_load(&broker.connections), 1);
+}
+
+Test(client_batch, a_row_too_large_by_itself_undoes_all)
+{
+	broker.max_frame_bytes = 70000;
+	fake_broker_start(&broker, fake_serve);
+	char *large = calloc(1, 80000);
+	values[2 * 1000 + 1] = poolite_blob(large, 80000);
+	cr_assert_eq(poolite_batch(db, "INSERT", values, 2, ROWS, &changes, &error),
+	    POOLITE_TOO_LARGE);
+	cr_assert_eq(error.outcome, POOLITE_DONE_NO);
+	cr_assert_not_null(strstr(error.message, "row 1001 "), "%s", error.message);
+	cr_assert_eq(changes.changes, 0);
+	expect_sent(2 + 2 + 1, 1000); /* hello, begin, two parts, rollback */
+	free(large);
+}
+
+Test(client_batch, sql_too_large_by_itself_is_refused)
+{
+	char *sql = calloc(1, 80001);
+
+	broker.max_frame_bytes = 70000;
+	fake_broker_start(&broker, fake_serve);
+	memset(sql, ' ', 80000);
+	cr_assert_eq(
+	    poolite_batch(db, sql, values, 2, 1, &changes, &error), POOLITE_TOO_LARGE);
+	expect_sent(1, 0);
+	free(sql);
+}
+
+/* Answer all but the third batch, which is refused, and note how it ends. */
+static void refuse_third(struct fake_broker *self)
+{
+	int fd = fake_accept(self);
+	struct fake_request request;
+	int batches = 0;
+
+	while (fake_read(self, fd, &request)) {
+		enum poolite__method method = request.request.method;
+
+		if (method == POOLITE__BATCH && ++batches == 3)
+			fake_refuse(
+			    fd, request.request.msgid, POOLITE_CONSTRAINT, "twice");
+		else
+			fake_answer(self, fd, &request);
+		*(enum poolite__method *)self->context = method;
+		fake_request_release(&request);
+	}
+	close(fd);
+}
+
+Test(client_batch, an_error_in_one_part_undoes_all)
+{
+	enum poolite__method last = POOLITE__HELLO;
+
+	broker.max_frame_bytes = 100000;
+	broker.context = &last;
+	fake_broker_start(&broker, refuse_third);
+	cr_assert_eq(poolite_batch(db, "INSERT", values, 2, ROWS, &changes, &error),
+	    POOLITE_CONSTRAINT);
+	cr_assert_str_eq(error.message, "twice");
+	cr_assert_eq(error.outcome, POOLITE_DONE_NO);
+	cr_assert_eq(changes.changes, 0);
+	poolite_close(db);
+	db = NULL;
+	fake_broker_stop(&broker);
+	cr_assert_eq(last, POOLITE__ROLLBACK);
+}
+
+/* ---- how much fits ------------------------------------------------------- */
+
+/* A row of every type, by position or by name, longer and longer. */
+static void make_row(struct poolite_value *row, size_t n, bool is_named)
+{
+	static char long_text[70000];
+
+	memset(long_text, 'y', sizeof long_text);
+	row[0] = poolite_null();
+	row[1] = poolite_integer(INT64_MIN);
+	row[2] = poolite_real(0.1);
+	row[3] = poolite_text_n(long_text, n * 37);
+	row[4] = poolite_blob(long_text, n * 41);
+	for (int i = 0; is_named && i < 5; i++)
+		row[i] = poolite_named(&":abcde"[i], row[i]);
+}
+
+/* What is said to fit must fit, as the frame scanner sees it. */
+static void expect_fit(bool is_named)
+{
+	enum { MANY = 1700 };
+	static struct poolite_value rows[MANY * 5];
+
+	for (size_t i = 0; i < MANY; i++)
+		make_row(rows + 5 * i, i, is_named);
+	for (size_t bytes = 1000; bytes < 3000000; bytes = bytes * 5 / 3) {
+		struct poolite__room room = {bytes, 5000};
+		struct poolite__room before = room;
+		size_t fit = poolite__rows_that_fit(rows, 5, MANY, &room);
+		struct poolite__limits limits = {bytes + 64, 5000 + 16};
+		struct poolite__scan scan = {0};
+		struct poolite__buf buf;
+
+		cr_assert_lt(fit, MANY);
+		poolite__buf_init(&buf, SIZE_MAX / 4, NULL);
+		poolite__pack_batch(&buf, UINT32_MAX, "INSERT", 6, rows, 5, fit, NULL);
+		cr_assert_eq(
+		    poolite__scan_next(&scan, buf.data, buf.len, &limits), buf.len);
+		cr_assert_geq(before.bytes - room.bytes + 64, buf.len);
+		poolite__buf_release(&buf);
+	}
+}
+
+Test(client_batch, what_is_said_to_fit_fits)
+{
+	expect_fit(false);
+	expect_fit(true);
+}
