@@ -33,7 +33,8 @@ static void on_wake(void *context)
 	struct broker *broker = context;
 
 	clock_advance(&broker->clock);
-	pool_pump(&broker->pool); /* the gate may have opened */
+	if (broker->pool.writer)
+		pool_pump(&broker->pool); /* the gate may have opened */
 }
 
 static void close_all(struct broker *broker)
@@ -73,15 +74,6 @@ static void end_sessions(struct broker *broker)
 	}
 }
 
-static bool is_pool_idle(struct broker *broker)
-{
-	for (unsigned i = 0; i < broker->pool.count; i++)
-		if (broker->pool.readers[i]->running)
-			return false;
-	return !writer_holder(broker->pool.writer).is_held &&
-	    writer_waiting(broker->pool.writer) == 0;
-}
-
 static void drain(struct broker *broker, int64_t now_ns)
 {
 	drain_sessions(broker);
@@ -91,7 +83,7 @@ static void drain(struct broker *broker, int64_t now_ns)
 		broker->is_past_grace = true;
 		end_sessions(broker);
 	}
-	if (broker->sessions.handles == 0 && is_pool_idle(broker))
+	if (broker->sessions.handles == 0 && pool_is_idle(&broker->pool))
 		close_all(broker);
 }
 
@@ -333,6 +325,7 @@ static int start_database(struct broker *broker, char *error, size_t error_size)
 	    .clock = &broker->clock,
 	    .completion = broker->completion,
 	    .budget = &broker->budget,
+	    .refusing = PTHREAD_MUTEX_INITIALIZER,
 	};
 	if (pool_start(&broker->pool, &broker->database, on_checked, broker, &failure)) {
 		snprintf(error, error_size, "cannot open the database %s: %s",
@@ -354,6 +347,12 @@ static int start_sockets(struct broker *broker, char *error, size_t error_size)
 		settings->socket_group, error, error_size))
 		return -1;
 	if (settings->stats_socket) {
+		if (strcmp(settings->stats_socket, settings->socket) == 0) {
+			snprintf(error, error_size,
+			    "socket and stats_socket are both %s; they need a path each",
+			    settings->socket);
+			return -1;
+		}
 		if (listener_open(&broker->stats_listener, settings->stats_socket,
 			settings->socket_mode, settings->socket_group, error, error_size))
 			return -1;

@@ -1,6 +1,5 @@
 #include "broker/database.h"
 
-#include <pthread.h>
 #include <stdio.h>
 
 #include "broker/log.h"
@@ -26,6 +25,7 @@ int database_connect(struct database *database, bool is_writer,
 		return rc;
 	atomic_fetch_add(&database->connections_created, 1);
 	atomic_fetch_add(&database->connections_open, 1);
+	log_debug("connection opened, %s", is_writer ? "the writer" : "a reader");
 	return 0;
 }
 
@@ -34,6 +34,7 @@ void database_disconnect(struct database *database, struct connection *connectio
 	if (!connection)
 		return;
 	connection_close(connection);
+	log_debug("connection closed");
 	atomic_fetch_sub(&database->connections_open, 1);
 }
 
@@ -61,16 +62,14 @@ int database_commit(struct database *database, struct connection *connection,
 void database_refuse_writes(
     struct database *database, enum poolite_code code, const char *why)
 {
-	static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
-
-	pthread_mutex_lock(&once);
+	pthread_mutex_lock(&database->refusing);
 	if (!atomic_load(&database->refuses_writes)) {
 		snprintf(database->why, sizeof database->why, "%s", why);
 		database->refusal = code;
 		atomic_store(&database->refuses_writes, true);
 		log_error("no more writes are taken: %s", why);
 	}
-	pthread_mutex_unlock(&once);
+	pthread_mutex_unlock(&database->refusing);
 }
 
 bool database_refuses_writes(struct database *database, struct poolite__failure *failure)

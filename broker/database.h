@@ -7,6 +7,7 @@
 #define POOLITE_BROKER_DATABASE_H
 
 #include <stdatomic.h>
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "broker/db/connection.h"
@@ -33,7 +34,8 @@ struct database {
 	_Atomic uint64_t
 	    commit_seq; /* raised by every COMMIT before its answer is posted */
 	struct gate gate;
-	_Atomic bool refuses_writes;      /* set once, never cleared */
+	pthread_mutex_t refusing; /* guards the three below until the flag is set */
+	_Atomic bool refuses_writes; /* set once, never cleared */
 	char why[POOLITE__MESSAGE_BYTES]; /* then: the reason; written before the flag */
 	enum poolite_code refusal;        /* then: STORAGE or CORRUPT */
 	_Atomic uint64_t connections_created;

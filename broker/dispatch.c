@@ -50,7 +50,7 @@ void dispatch_answer(struct broker *broker, struct job *job)
 	    now_ns - job->received_ns);
 	log_answer(job, now_ns - job->received_ns);
 	DL_DELETE2(client->jobs, job, mate_prev, mate_next);
-	session_end_request(job->session, &job->answer);
+	session_end_request(job->session, job->message_len, &job->answer);
 	job_free(job);
 }
 
@@ -332,8 +332,8 @@ static void refuse_overloaded(
 	poolite__buf_init(&answer, SIZE_MAX, NULL);
 	poolite__pack_error_answer(&answer, request->msgid, &failure);
 	stats_count(&broker->stats, request->method, failure.code, -1, 0);
-	session_begin_request(session);
-	session_end_request(session, &answer);
+	session_begin_request(session, 0);
+	session_end_request(session, 0, &answer);
 	/* A transaction that missed one of its requests must not go on without it. */
 	if (request->method == POOLITE__BEGIN ||
 	    transaction_is_active(client_of(session)->transaction))
@@ -401,7 +401,7 @@ void dispatch_message(struct session *session, const uint8_t *message, size_t le
 	if (job->request.options.timeout_ms)
 		job->finish_by_ns = clock_after(
 		    job->received_ns, job->request.options.timeout_ms * CLOCK_NS_PER_MS);
-	session_begin_request(session);
+	session_begin_request(session, len);
 	DL_APPEND2(client->jobs, job, mate_prev, mate_next);
 	receive(session, client, job);
 }

@@ -109,6 +109,8 @@ void pool_return(struct pool *pool, struct job *job)
 	struct reader *reader = job->reader;
 	bool stays_leased;
 
+	if (job->kind == JOB_CHECK)
+		pool->checks--;
 	if (!reader)
 		return;
 	assert(reader->running == job);
@@ -199,6 +201,7 @@ static struct job *check_job(struct pool *pool)
 	job->home = pool->database->completion;
 	job->done = pool->on_checked;
 	job->owner = pool->owner;
+	pool->checks++;
 	return job;
 }
 
@@ -234,6 +237,15 @@ bool pool_has_waiters(struct pool *pool, const struct reader *reader)
 	if (!reader)
 		return writer_waiting(pool->writer) > 0;
 	return pool->waiting.head || pool->waiting_begins.head;
+}
+
+bool pool_is_idle(struct pool *pool)
+{
+	for (unsigned i = 0; i < pool->count; i++)
+		if (pool->readers[i]->running)
+			return false;
+	return pool->checks == 0 && !writer_holder(pool->writer).is_held &&
+	       writer_waiting(pool->writer) == 0;
 }
 
 unsigned pool_active(struct pool *pool)

@@ -21,6 +21,7 @@ struct pool {
 	struct job_list waiting;        /* owns; plain reads */
 	struct job_list waiting_begins; /* owns; read transactions */
 	unsigned next_number;
+	unsigned checks; /* health checks under way */
 	void (*on_checked)(
 	    struct job *); /* the `done` of health checks: calls pool_return */
 	void *owner;       /* borrowed, for those jobs */
@@ -58,6 +59,8 @@ void pool_check_health(struct pool *pool, int64_t now_ns);
 
 /** Whether anybody waits for a connection such as the one ${reader} (NULL: the writer) is. */
 bool pool_has_waiters(struct pool *pool, const struct reader *reader);
+/** Whether no connection has a job, waiting or running. */
+bool pool_is_idle(struct pool *pool);
 /** Connections running a job or leased. */
 unsigned pool_active(struct pool *pool);
 

@@ -78,8 +78,6 @@ static void *serve(void *context)
 	if (database_connect(reader->database, false, &connection, &failure))
 		log_warning("reader %u: cannot open a connection: %s", reader->number,
 		    failure.message);
-	else
-		log_debug("reader %u: connection opened", reader->number);
 	pthread_mutex_lock(&reader->mutex);
 	reader->connection = connection;
 	pthread_mutex_unlock(&reader->mutex);
@@ -102,7 +100,6 @@ static void *serve(void *context)
 	if (connection)
 		connection_rollback(connection);
 	database_disconnect(reader->database, connection);
-	log_debug("reader %u: connection closed", reader->number);
 	return NULL;
 }
 

@@ -52,7 +52,7 @@ static void rolled_back(struct job *job)
 		transaction->state = TRANSACTION_NONE;
 	job_free(job);
 	pump(transaction);
-	session_end_request(session, NULL);
+	session_end_request(session, 0, NULL);
 	pool_pump(&broker->pool);
 }
 
@@ -72,7 +72,7 @@ static void roll_back(struct transaction *transaction)
 	job->owner = transaction;
 	job->in_transaction = true;
 	transaction->running = job;
-	session_begin_request(transaction->session);
+	session_begin_request(transaction->session, 0);
 	pool_submit_leased(&transaction->broker->pool, transaction->reader, job);
 }
 

@@ -9,38 +9,50 @@
 #include "broker/lease.h"
 #include "broker/log.h"
 #include "broker/net/session.h"
+#include "broker/routes.h"
+#include "proto/transaction.h"
 
 /* While the WAL holds pages that a reader still pins, look again this often. */
 #define IDLE_RETRY_NS CLOCK_NS_PER_SEC
 
 /* ---- lone texts ------------------------------------------------------------ */
 
-static uint64_t hash_text(const struct job *job)
+/* What a job executes: its text, or all of a transaction's.  0: nothing that can be told. */
+static uint64_t hash_texts(const struct job *job)
 {
-	uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+	struct poolite__reader list = job->request.list;
+	uint64_t hash = 1;
 
-	for (size_t i = 0; i < job->request.sql_len; i++)
-		hash = (hash ^ (uint8_t)job->request.sql[i]) * UINT64_C(1099511628211);
-	return hash | 1; /* 0 is an empty slot */
+	if (job->request.sql)
+		return routes_hash(job->request.sql, job->request.sql_len) | 1;
+	if (job->request.method != POOLITE__TRANSACTION)
+		return 0;
+	for (uint32_t i = 0; i < job->request.list_count; i++) {
+		struct poolite__statement statement;
+		if (poolite__read_transaction_statement(&list, &statement, NULL))
+			return 0;
+		hash = hash * 31 + routes_hash(statement.sql, statement.sql_len);
+	}
+	return hash | 1;
 }
 
 static bool is_lone(const struct writer *writer, const struct job *job)
 {
 	uint64_t hash;
 
-	if (!job->request.sql)
+	if (!writer->has_lone_texts)
 		return false;
-	hash = hash_text(job);
-	return writer->lone_texts[hash % WRITER_LONE_TEXTS] == hash;
+	hash = hash_texts(job);
+	return hash && writer->lone_texts[hash % WRITER_LONE_TEXTS] == hash;
 }
 
 void writer_remember_lone(struct writer *writer, const struct job *job)
 {
-	uint64_t hash;
+	uint64_t hash = hash_texts(job);
 
-	if (!job->request.sql)
+	if (!hash)
 		return;
-	hash = hash_text(job);
+	writer->has_lone_texts = true;
 	writer->lone_texts[hash % WRITER_LONE_TEXTS] = hash;
 }
 

@@ -60,7 +60,8 @@ struct writer {
 	struct holder holder;
 	bool is_stopping;
 	/* the thread's own */
-	uint64_t lone_texts[WRITER_LONE_TEXTS];
+	bool has_lone_texts;
+	uint64_t lone_texts[WRITER_LONE_TEXTS]; /* by hash; 0: an empty slot */
 	int64_t next_truncate_ns; /* back-off: not before */
 	int64_t truncate_wait_ns; /* how long the next failure puts it off */
 	bool warned_of_foreigners;

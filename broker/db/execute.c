@@ -334,6 +334,9 @@ static int run(struct connection *connection, struct statement *statement,
 
 	if (rc)
 		return rc;
+	/* Many short statements never let SQLite ask the progress handler. */
+	if (connection_stop_reason(connection))
+		return connection_failure(connection, SQLITE_INTERRUPT, failure);
 	rc = sqlite3_step(statement->stmt);
 	if (has_rows && (rc == SQLITE_ROW || rc == SQLITE_DONE))
 		rc = pack_rows(statement->stmt, rc, &rows, out);

@@ -57,6 +57,7 @@ static void closed(uv_handle_t *handle)
 
 void completion_close(struct completion *completion)
 {
+	drain(&completion->async); /* a visitor of the stats socket may have asked last */
 	uv_close((uv_handle_t *)&completion->async, closed);
 }
 

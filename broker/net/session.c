@@ -44,7 +44,8 @@ struct session {
 	bool handle_closed;
 	struct poolite__failure *farewell; /* owns; sent last, or NULL */
 
-	uint32_t inflight;
+	uint32_t inflight;     /* requests under way */
+	size_t inflight_bytes; /* of their messages */
 	struct poolite__scan scan;
 	struct poolite__buf in;    /* bytes after the last whole message taken */
 	struct outgoing *out_head; /* owns; first to write */
@@ -247,6 +248,7 @@ static bool may_take(const struct session *session)
 {
 	return session->state == SESSION_OPEN &&
 	    session->inflight < session->shared->inflight_max &&
+	       session->inflight_bytes < SESSION_IN_MARK &&
 	    !session_is_full(session);
 }
 
@@ -500,15 +502,18 @@ static void say_farewell(struct session *session)
 
 /* ---- what the owner calls ---------------------------------------------- */
 
-void session_begin_request(struct session *session)
+void session_begin_request(struct session *session, size_t message_bytes)
 {
 	session->inflight++;
+	session->inflight_bytes += message_bytes;
 }
 
-void session_end_request(struct session *session, struct poolite__buf *answer)
+void session_end_request(
+    struct session *session, size_t message_bytes, struct poolite__buf *answer)
 {
-	assert(session->inflight > 0);
+	assert(session->inflight > 0 && session->inflight_bytes >= message_bytes);
 	session->inflight--;
+	session->inflight_bytes -= message_bytes;
 	if (answer)
 		send_buf(session, answer);
 	mark_dirty(session);

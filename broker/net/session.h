@@ -72,6 +72,8 @@ struct session_peer {
 
 /** Bytes of answers waiting above which no further request of a session is begun. */
 #define SESSION_OUT_MARK ((size_t)1 << 20)
+/** Bytes of requests under way above which no further one is taken. */
+#define SESSION_IN_MARK ((size_t)1 << 20)
 
 /** For the server: take over a connected, non-blocking descriptor (closed on failure). */
 struct session *session_open(struct session_shared *shared, int fd, bool is_client);
@@ -91,9 +93,10 @@ struct session *session_next(
     const struct session_shared *shared, const struct session *session);
 
 /** A request, or a task for this session, is under way: the session stays until it ended. */
-void session_begin_request(struct session *session);
+void session_begin_request(struct session *session, size_t message_bytes);
 /** It ended; ${answer} (may be NULL or empty: none) is sent; its bytes are taken. */
-void session_end_request(struct session *session, struct poolite__buf *answer);
+void session_end_request(
+    struct session *session, size_t message_bytes, struct poolite__buf *answer);
 
 /** Whether so much waits to be read by the client that its next request must wait. */
 bool session_is_full(const struct session *session);
