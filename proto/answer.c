@@ -63,8 +63,7 @@ static int read_notification(struct poolite__reader *at, struct poolite__answer 
 	answer->is_closing = poolite__is_word(method, len, "error");
 	if (!answer->is_closing)
 		return 0;
-	return params == 0 ? POOLITE_BAD_REQUEST
-			   : poolite__read_failure(at, &answer->failure);
+	return poolite__read_failure(at, &answer->failure);
 }
 
 int poolite__read_answer(const void *message, size_t len, struct poolite__answer *answer)
@@ -85,5 +84,5 @@ int poolite__read_answer(const void *message, size_t len, struct poolite__answer
 	if (poolite__read_nil(&at) != 0 && poolite__read_failure(&at, &answer->failure))
 		return POOLITE_BAD_REQUEST;
 	answer->result = at;
-	return poolite__reader_kind(&at) == POOLITE__END ? POOLITE_BAD_REQUEST : 0;
+	return 0;
 }

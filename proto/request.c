@@ -234,8 +234,8 @@ int poolite__read_request(const void *message, size_t len,
 
 	*request = (struct poolite__request){.method = POOLITE__METHOD_UNKNOWN};
 	*has_msgid = false;
-	if (poolite__read_array(&at, &count) || count == 0 ||
-	    poolite__read_uint(&at, 2, &type) || type == 1)
+	if (poolite__read_array(&at, &count) || poolite__read_uint(&at, 2, &type) ||
+	    type == 1)
 		return poolite__fail(failure, POOLITE_BAD_REQUEST,
 		    "a message is [0, msgid, method, params] or [2, method, params]");
 	if (type == 2) {
@@ -245,7 +245,7 @@ int poolite__read_request(const void *message, size_t len,
 			    "a notification is [2, method, params]");
 		return read_method_and_params(&at, request, failure);
 	}
-	if (count < 2 || poolite__read_uint(&at, UINT32_MAX, &msgid))
+	if (poolite__read_uint(&at, UINT32_MAX, &msgid))
 		return poolite__fail(failure, POOLITE_BAD_REQUEST,
 		    "the msgid is not an integer in 0 to 4294967295");
 	request->msgid = (uint32_t)msgid;

@@ -190,7 +190,7 @@ int poolite__read_result(struct poolite__reader *reader, struct poolite__result 
 	}
 	if (lists == 1 || lists == 2)
 		return POOLITE_BAD_REQUEST;
-	result->has_rows = lists == 3;
+	result->has_rows = lists != 0;
 	*reader = at;
 	return 0;
 }

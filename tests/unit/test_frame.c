@@ -171,6 +171,7 @@ Test(frame, refuses_what_would_end_one_byte_behind_the_limit)
 	    {"92 97 01 01 01 01 01 01 01 01", 10}, {"84 01 01 01 01 01 01 01 01", 9},
 	    {"85", POOLITE_TOO_LARGE},
 	    {"92 cb 0000000000000000", 0}, /* full, and one is still to come */
+	    {"92 cb 0000000000000000 01", POOLITE_TOO_LARGE},
 	    {"93 01 cb",
 		POOLITE_TOO_LARGE}, /* the last of its eight bytes does not fit */
 	    {"92 92 92 92 92",

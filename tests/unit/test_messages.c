@@ -895,8 +895,8 @@ Test(params, of_transaction_are_statements)
 
 Test(params, of_transaction_hold_statements_of_one_or_two)
 {
-	static const char *const table[] = {"[]", "'SELECT 1'", "['a', [], []]", "[5]",
-	    "['a', 5]", "{}", "null", "['a\\u0000b']"};
+	static const char *const table[] = {"[]", "[], 'SELECT 1'", "'SELECT 1'",
+	    "['a', [], []]", "[5]", "['a', 5]", "{}", "null", "['a\\u0000b']"};
 
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
 		struct poolite__statement statement;
@@ -1163,33 +1163,36 @@ Test(result, may_have_no_rows_or_no_columns)
 	}
 }
 
-Test(result, may_be_wide)
+Test(result, may_have_any_number_of_columns)
 {
-	struct poolite__result result;
-	struct poolite__reader reader;
-	struct poolite__rows rows;
-	struct poolite__buf buf;
-	uint32_t columns;
+	static const uint32_t widths[] = {1, 15, 16, 17, 2000};
 
-	poolite__buf_init(&buf, 1 << 20, NULL);
-	poolite__rows_open(&rows, &buf, 2000);
-	for (int i = 0; i < 2000; i++)
-		poolite__rows_column(&rows, "x");
-	poolite__rows_begin(&rows);
-	for (int row = 0; row < 3; row++) {
+	for (size_t width = 0; width < sizeof widths / sizeof widths[0]; width++) {
 		struct poolite_value nothing = poolite_null();
+		struct poolite__result result;
+		struct poolite__reader reader;
+		struct poolite__rows rows;
+		struct poolite__buf buf;
+		uint32_t columns;
 
-		cr_assert(eq(int, poolite__rows_next(&rows), 0));
-		for (int i = 0; i < 2000; i++)
-			poolite__pack_value(&buf, &nothing);
+		poolite__buf_init(&buf, 1 << 20, NULL);
+		poolite__rows_open(&rows, &buf, widths[width]);
+		for (uint32_t i = 0; i < widths[width]; i++)
+			poolite__rows_column(&rows, "x");
+		poolite__rows_begin(&rows);
+		for (int row = 0; row < 3; row++) {
+			cr_assert(eq(int, poolite__rows_next(&rows), 0));
+			for (uint32_t i = 0; i < widths[width]; i++)
+				poolite__pack_value(&buf, &nothing);
+		}
+		poolite__rows_close(&rows);
+		reader = poolite__reader_over(buf.data, buf.len);
+		cr_assert(eq(int, poolite__read_result(&reader, &result), 0));
+		cr_assert(eq(u32, result.rows_count, 3));
+		cr_assert(eq(int, poolite__read_array(&result.rows, &columns), 0));
+		cr_assert(eq(u32, columns, widths[width]));
+		poolite__buf_release(&buf);
 	}
-	poolite__rows_close(&rows);
-	reader = poolite__reader_over(buf.data, buf.len);
-	cr_assert(eq(int, poolite__read_result(&reader, &result), 0));
-	cr_assert(eq(u32, result.rows_count, 3));
-	cr_assert(eq(int, poolite__read_array(&result.rows, &columns), 0));
-	cr_assert(eq(u32, columns, 2000));
-	poolite__buf_release(&buf);
 }
 
 Test(result, stands_where_other_bytes_are_before_it)
