@@ -39,7 +39,7 @@ static void pack_broken(struct poolite__buf *buf)
 	struct poolite__failure failure;
 
 	poolite__fail(
-	    &failure, POOLITE_BAD_REQUEST, "the byte c1 starts no MessagePack value");
+	    &failure, POOLITE_BAD_REQUEST, "these bytes are no MessagePack message");
 	poolite__pack_error_notification(buf, &failure);
 }
 
@@ -299,7 +299,7 @@ static void pack_rollback_error(struct poolite__buf *buf)
 	struct poolite__failure failure;
 
 	poolite__fail(
-	    &failure, POOLITE_NO_TRANSACTION, "there is no transaction to roll back");
+	    &failure, POOLITE_NO_TRANSACTION, "rollback without a begin before it");
 	poolite__pack_error_answer(buf, 14, &failure);
 }
 
