@@ -1,0 +1,294 @@
+#include "client/cli/commands.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/cli/args.h"
+#include "client/cli/input.h"
+#include "client/cli/output.h"
+
+/* ---- query and update ---------------------------------------------------- */
+
+/* After an error with arguments that look like options, say where those go. */
+static int complain_of_words(const struct poolite_error *error, char **words, int count)
+{
+	int status = complain_of(error);
+
+	for (int i = 1; i < count && error->code == POOLITE_BAD_REQUEST; i++)
+		if (strncmp(words[i], "--", 2) == 0) {
+			fprintf(stderr,
+			    "hint: options go before the SQL; %s is an argument here\n",
+			    words[i]);
+			break;
+		}
+	return status;
+}
+
+static int no_memory(void)
+{
+	return complain("no memory");
+}
+
+static int run_query(
+    struct poolite *db, const struct settings *settings, char **words, int count)
+{
+	struct poolite_value *args =
+	    values_of_words(words + 1, count - 1, settings->all_text);
+	struct poolite_result *result = NULL;
+	struct poolite_error error;
+	int status = EXIT_OK;
+	int rc;
+
+	if (!args)
+		return no_memory();
+	if (poolite_query(db, words[0], args, (size_t)count - 1, &result, &error)) {
+		status = complain_of_words(&error, words, count);
+	} else {
+		rc = output_result(settings, result);
+		if (rc)
+			status = complain(
+			    "%s: the result cannot be shown", poolite_code_name(rc));
+	}
+	poolite_result_free(result);
+	free(args);
+	return status;
+}
+
+static void show_changes(
+    const struct settings *settings, const struct poolite_changes *changes)
+{
+	struct figure figures[] = {
+	    {"changes", changes->changes}, {"last_insert_id", changes->last_insert_id}};
+
+	output_figures(settings, figures, 2);
+}
+
+static int run_update(
+    struct poolite *db, const struct settings *settings, char **words, int count)
+{
+	struct poolite_value *args =
+	    values_of_words(words + 1, count - 1, settings->all_text);
+	struct poolite_changes changes;
+	struct poolite_error error;
+	int status = EXIT_OK;
+
+	if (!args)
+		return no_memory();
+	if (poolite_update(db, words[0], args, (size_t)count - 1, &changes, &error))
+		status = complain_of_words(&error, words, count);
+	else
+		show_changes(settings, &changes);
+	free(args);
+	return status;
+}
+
+/* ---- batch and script ---------------------------------------------------- */
+
+static int run_batch(
+    struct poolite *db, const struct settings *settings, char **words, int count)
+{
+	struct poolite_changes changes;
+	struct poolite_error error;
+	struct input input;
+	int status;
+
+	(void)count;
+	if (settings->input == INPUT_NONE) {
+		complain("batch wants --format csv or --format jsonl");
+		return EXIT_USAGE;
+	}
+	status = input_read(&input, settings, stdin);
+	if (status == EXIT_OK) {
+		if (poolite_batch(db, words[0], input.values, input.columns, input.rows,
+			&changes, &error))
+			status = complain_of(&error);
+		else
+			show_changes(settings, &changes);
+	}
+	input_release(&input);
+	return status;
+}
+
+/* The whole stream with a NUL at its end, for free(); NULL after a complaint. */
+static char *read_text(FILE *stream, const char *name)
+{
+	size_t len = 0, room = 1 << 16;
+	char *text = malloc(room);
+	char *larger;
+
+	while (text) {
+		len += fread(text + len, 1, room - len - 1, stream);
+		if (len < room - 1)
+			break;
+		room *= 2;
+		larger = realloc(text, room);
+		if (!larger)
+			free(text);
+		text = larger;
+	}
+	if (!text) {
+		no_memory();
+		return NULL;
+	}
+	text[len] = '\0';
+	if (!ferror(stream) && strlen(text) == len)
+		return text;
+	if (ferror(stream))
+		complain("cannot read %s: %s", name, strerrordesc_np(errno));
+	else
+		complain("%s is no SQL text: it has a NUL byte", name);
+	free(text);
+	return NULL;
+}
+
+static char *read_file(const char *name)
+{
+	FILE *file;
+	char *text;
+
+	if (strcmp(name, "-") == 0)
+		return read_text(stdin, "the standard input");
+	file = fopen(name, "re");
+	if (!file) {
+		complain("cannot open %s: %s", name, strerrordesc_np(errno));
+		return NULL;
+	}
+	text = read_text(file, name);
+	fclose(file);
+	return text;
+}
+
+static int run_script(
+    struct poolite *db, const struct settings *settings, char **words, int count)
+{
+	unsigned flags = settings->foreign_keys_off ? POOLITE_FOREIGN_KEYS_OFF : 0;
+	struct poolite_changes changes;
+	struct poolite_error error;
+	int status = EXIT_OK;
+	char *sql = read_file(words[0]);
+
+	(void)count;
+	if (!sql)
+		return EXIT_FAILED;
+	if (poolite_script(db, sql, flags, &changes, &error)) {
+		status = complain_of(&error);
+	} else {
+		struct figure figures[] = {
+		    {"statements", changes.statements}, {"changes", changes.changes}};
+
+		output_figures(settings, figures, 2);
+	}
+	free(sql);
+	return status;
+}
+
+/* ---- the broker itself --------------------------------------------------- */
+
+static int run_ping(
+    struct poolite *db, const struct settings *settings, char **words, int count)
+{
+	struct poolite_error error;
+
+	(void)settings, (void)words, (void)count;
+	if (poolite_ping(db, &error))
+		return complain_of(&error);
+	puts("pong");
+	return EXIT_OK;
+}
+
+static int show_document(
+    const struct settings *settings, struct poolite_document *document)
+{
+	int rc = output_document(settings, document);
+
+	poolite_document_release(document);
+	return rc ? complain("%s: the answer cannot be shown", poolite_code_name(rc))
+		  : EXIT_OK;
+}
+
+static int run_stats(
+    struct poolite *db, const struct settings *settings, char **words, int count)
+{
+	struct poolite_document document;
+	struct poolite_error error;
+
+	(void)words, (void)count;
+	if (poolite_stats(db, NULL, &document, &error))
+		return complain_of(&error);
+	return show_document(settings, &document);
+}
+
+static int run_health(
+    struct poolite *db, const struct settings *settings, char **words, int count)
+{
+	struct poolite_document document;
+	struct poolite_health health;
+	struct poolite_error error;
+	int status;
+
+	(void)words, (void)count;
+	if (poolite_health(db, &health, &document, &error))
+		return complain_of(&error);
+	status = show_document(settings, &document);
+	return health.is_healthy ? status : EXIT_FAILED;
+}
+
+/* ---- the table ----------------------------------------------------------- */
+
+const struct command commands[] = {
+    {"query", "SQL [ARGUMENT ...]",
+	"Runs one statement and writes its rows: a table on a terminal, else tab-separated.\n"
+	"Each ARGUMENT is bound to a ? of the SQL, in order.  A number as JSON spells it is\n"
+	"a number, null is NULL, anything else is TEXT, also 007; --text makes all TEXT.\n"
+	"Tab-separated: \\t \\n \\r \\0 \\\\ are escaped and NULL is \\N.  BLOBs are hex.\n"
+	"\n"
+	"  poolite query 'SELECT id, title FROM leads WHERE source = ?' serp\n"
+	"  poolite query --csv --header 'SELECT * FROM leads' > leads.csv\n",
+	TAKES_OUTPUT | TAKES_ROWS | TAKES_TEXT, 1, -1, run_query},
+    {"update", "SQL [ARGUMENT ...]",
+	"Runs one statement that gives no rows; writes changes and last_insert_id.\n"
+	"Arguments are those of query.\n"
+	"\n"
+	"  poolite update 'INSERT INTO leads(title, source) VALUES (?, ?)' 'A lead' serp\n",
+	TAKES_OUTPUT | TAKES_ROWS | TAKES_TEXT, 1, -1, run_update},
+    {"batch", "SQL < ROWS",
+	"Runs one statement for each row of the standard input, all of them or none; writes\n"
+	"changes and last_insert_id.\n"
+	"--format csv: RFC 4180.  A cell is read as an argument of query is; in quotes it is\n"
+	"TEXT.  --header: the first line is no row.  --null TEXT: that, unquoted, is NULL.\n"
+	"--format jsonl: a line is an array, or an object whose keys name the parameters.\n"
+	"\n"
+	"  poolite batch --format csv --header 'INSERT INTO leads(title, source) VALUES (?, ?)' "
+	"< leads.csv\n"
+	"  poolite batch --format jsonl 'INSERT INTO leads(title) VALUES (:title)' < leads.jsonl\n",
+	TAKES_OUTPUT | TAKES_ROWS | TAKES_TEXT | TAKES_INPUT, 1, 1, run_batch},
+    {"script", "FILE",
+	"Runs the many statements of FILE (-: the standard input), all of them or none; writes\n"
+	"statements and changes.  For schemas, dumps, migrations.  --foreign-keys-off: keys are\n"
+	"off meanwhile, and checked at the end.\n"
+	"\n"
+	"  poolite script schema.sql\n"
+	"  sqlite3 old.db .dump | poolite script -\n",
+	TAKES_OUTPUT | TAKES_ROWS | TAKES_KEYS, 1, 1, run_script},
+    {"ping", "", "Writes pong when a broker answers.\n\n  poolite ping\n", 0, 0, 0,
+	run_ping},
+    {"stats", "",
+	"Writes what the broker counts: the pool, queues, waits, latencies.\n\n"
+	"  poolite stats --json\n",
+	TAKES_JSON, 0, 0, run_stats},
+    {"health", "",
+	"Writes how the broker is; the exit status is 1 when it is unhealthy.\n\n"
+	"  poolite health\n",
+	TAKES_JSON, 0, 0, run_health},
+    {NULL, NULL, NULL, 0, 0, 0, NULL},
+};
+
+const struct command *command_find(const char *name)
+{
+	for (const struct command *command = commands; command->name; command++)
+		if (strcmp(command->name, name) == 0)
+			return command;
+	return NULL;
+}

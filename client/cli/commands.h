@@ -1,0 +1,33 @@
+/* commands.h - the commands of poolite. */
+#ifndef POOLITE_CLI_COMMANDS_H
+#define POOLITE_CLI_COMMANDS_H
+
+#include "client/cli/cli.h"
+
+/* What options a command takes, besides those all take. */
+enum takes {
+	TAKES_OUTPUT = 1, /* --json --csv --tsv --table */
+	TAKES_ROWS = 2,   /* --header --null, for rows written or read */
+	TAKES_TEXT = 4,   /* --text */
+	TAKES_INPUT = 8,  /* --format */
+	TAKES_KEYS = 16,  /* --foreign-keys-off */
+	TAKES_JSON = 32,  /* --json alone */
+};
+
+struct command {
+	const char *name;
+	const char *synopsis; /* after the options */
+	const char *help;     /* what it does, and examples */
+	unsigned takes;       /* enum takes */
+	int least, most;      /* words after the options; most -1: any number */
+	int (*run)(
+	    struct poolite *db, const struct settings *settings, char **words, int count);
+};
+
+/** The command of that name, or NULL. */
+const struct command *command_find(const char *name);
+
+/** All of them, ended by one without a name. */
+extern const struct command commands[];
+
+#endif

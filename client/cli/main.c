@@ -1,0 +1,81 @@
+/* poolite - the command. */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "client/cli/options.h"
+#include "client/cli/output.h"
+
+int complain(const char *format, ...)
+{
+	va_list args;
+
+	fputs("poolite: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return EXIT_FAILED;
+}
+
+/* What to do about an error; NULL: its message says it all. */
+static const char *hint_for(const struct poolite_error *error)
+{
+	switch (error->code) {
+	case POOLITE_POOL_TIMEOUT: return "--timeout SECONDS waits longer";
+	case POOLITE_QUERY_TIMEOUT:
+		return "--timeout SECONDS gives it longer, up to the broker's query_timeout";
+	case POOLITE_OUTCOME_UNKNOWN:
+		return "look whether it was done before trying again";
+	case POOLITE_OVERLOADED: return "the broker is at a limit; try again later";
+	case POOLITE_CORRUPT: return "PRAGMA integrity_check tells what is damaged";
+	default: return NULL;
+	}
+}
+
+int complain_of(const struct poolite_error *error)
+{
+	const char *hint = hint_for(error);
+
+	complain("%s: %s", poolite_code_name(error->code), error->message);
+	if (hint)
+		fprintf(stderr, "hint: %s\n", hint);
+	if (error->code == POOLITE_NO_BROKER)
+		return EXIT_NO_BROKER;
+	return error->outcome == POOLITE_DONE_UNKNOWN ? EXIT_UNKNOWN : EXIT_FAILED;
+}
+
+static int perform(const struct task *task)
+{
+	struct poolite_error error;
+	struct poolite *db;
+	int status;
+
+	if (!task->settings.socket && !getenv("POOLITE_SOCKET")) {
+		complain("no socket: give --socket PATH, or set POOLITE_SOCKET");
+		return EXIT_USAGE;
+	}
+	if (poolite_open(task->settings.socket, &task->settings.options, &db, &error))
+		return complain_of(&error);
+	status = task->command->run(db, &task->settings, task->words, task->count);
+	poolite_close(db);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct task task;
+	int status = EXIT_OK;
+	int written;
+
+	/* A reader of our output that goes away is an error like a full disk. */
+	signal(SIGPIPE, SIG_IGN);
+	switch (options_read(&task, argc, argv)) {
+	case OPTIONS_WRONG: return EXIT_USAGE;
+	case OPTIONS_DONE: break;
+	case OPTIONS_RUN: status = perform(&task); break;
+	}
+	written = output_end();
+	return status != EXIT_OK ? status : written;
+}

@@ -1,0 +1,227 @@
+#include "client/cli/options.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	OPTION_SOCKET = 's',
+	OPTION_HELP = 'h',
+	OPTION_VERSION = 'V',
+	OPTION_TIMEOUT = 256,
+	OPTION_CONNECT_TIMEOUT,
+	OPTION_JSON,
+	OPTION_CSV,
+	OPTION_TSV,
+	OPTION_TABLE,
+	OPTION_HEADER,
+	OPTION_NULL,
+	OPTION_TEXT,
+	OPTION_FORMAT,
+	OPTION_KEYS_OFF,
+};
+
+static const struct option long_options[] = {
+    {"socket", required_argument, NULL, OPTION_SOCKET},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"connect-timeout", required_argument, NULL, OPTION_CONNECT_TIMEOUT},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"csv", no_argument, NULL, OPTION_CSV},
+    {"tsv", no_argument, NULL, OPTION_TSV},
+    {"table", no_argument, NULL, OPTION_TABLE},
+    {"header", no_argument, NULL, OPTION_HEADER},
+    {"null", required_argument, NULL, OPTION_NULL},
+    {"text", no_argument, NULL, OPTION_TEXT},
+    {"format", required_argument, NULL, OPTION_FORMAT},
+    {"foreign-keys-off", no_argument, NULL, OPTION_KEYS_OFF},
+    {NULL, 0, NULL, 0},
+};
+
+/* Which commands an option is for; 0: all. */
+static unsigned wanted_by(int option)
+{
+	switch (option) {
+	case OPTION_JSON: return TAKES_OUTPUT | TAKES_JSON;
+	case OPTION_CSV:
+	case OPTION_TSV:
+	case OPTION_TABLE: return TAKES_OUTPUT;
+	case OPTION_HEADER:
+	case OPTION_NULL: return TAKES_ROWS;
+	case OPTION_TEXT: return TAKES_TEXT;
+	case OPTION_FORMAT: return TAKES_INPUT;
+	case OPTION_KEYS_OFF: return TAKES_KEYS;
+	default: return 0;
+	}
+}
+
+/* ---- help ---------------------------------------------------------------- */
+
+static void write_help(void)
+{
+	puts("Usage: poolite [--socket PATH] COMMAND [OPTION ...] [ARGUMENT ...]\n"
+	     "\n"
+	     "SQLite through Poolite's broker, poolited.\n");
+	for (const struct command *command = commands; command->name; command++)
+		printf("  %-7s %s\n", command->name, command->synopsis);
+	puts(
+	    "\n"
+	    "  -s, --socket PATH          the broker's socket; default $POOLITE_SOCKET\n"
+	    "      --timeout SECONDS      the deadline of a request, waiting included\n"
+	    "      --connect-timeout S    how long to try for a broker; default 5\n"
+	    "  -h, --help                 this, or a command's own with examples\n"
+	    "  -V, --version\n"
+	    "\n"
+	    "  export POOLITE_SOCKET=/run/poolite/leads.sock\n"
+	    "  poolite script schema.sql\n"
+	    "  poolite update 'INSERT INTO leads(title) VALUES (?)' 'A lead'\n"
+	    "  poolite query 'SELECT * FROM leads WHERE id > ?' 10\n"
+	    "\n"
+	    "Exit status: 0 done; 1 failed; 2 wrong usage; 3 no broker, nothing was sent;\n"
+	    "4 the outcome is unknown: look before trying again.");
+}
+
+static void write_command_help(const struct command *command)
+{
+	printf("Usage: poolite %s [OPTION ...] %s\n\n%s\n", command->name,
+	    command->synopsis, command->help);
+	if (command->takes & TAKES_OUTPUT)
+		puts("  --table, --tsv, --csv, --json   how to write");
+	if (command->takes & TAKES_JSON)
+		puts("  --json                          as JSON");
+	if (command->takes & TAKES_INPUT)
+		puts("  --format csv|jsonl              what the standard input is");
+	if (command->takes & TAKES_ROWS)
+		puts("  --header                        the first line is a heading\n"
+		     "  --null TEXT                     what stands for NULL");
+	if (command->takes & TAKES_TEXT)
+		puts("  --text                          all arguments are TEXT");
+	if (command->takes & TAKES_KEYS)
+		puts(
+		    "  --foreign-keys-off              as PRAGMA foreign_keys=OFF would");
+	puts("  --socket PATH, --timeout SECONDS, --connect-timeout SECONDS, --help");
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+static bool read_seconds(const char *option, const char *text, int *ms)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end || !(seconds >= 0.001 && seconds * 1000 <= INT_MAX)) {
+		complain("%s wants seconds, at least 0.001, not %s", option, text);
+		return false;
+	}
+	*ms = (int)(seconds * 1000 + 0.5);
+	return true;
+}
+
+static bool read_format(const char *text, enum input_format *format)
+{
+	*format = strcmp(text, "csv") == 0 ? INPUT_CSV
+	    : strcmp(text, "jsonl") == 0   ? INPUT_JSONL
+					   : INPUT_NONE;
+	if (*format == INPUT_NONE)
+		complain("--format is csv or jsonl, not %s", text);
+	return *format != INPUT_NONE;
+}
+
+/* Take one option into the settings. */
+static bool take(struct settings *settings, int option, const char *value)
+{
+	switch (option) {
+	case OPTION_SOCKET: settings->socket = value; return true;
+	case OPTION_TIMEOUT:
+		return read_seconds(
+		    "--timeout", value, &settings->options.request_timeout_ms);
+	case OPTION_CONNECT_TIMEOUT:
+		return read_seconds(
+		    "--connect-timeout", value, &settings->options.connect_timeout_ms);
+	case OPTION_JSON: settings->output = OUTPUT_JSON; return true;
+	case OPTION_CSV: settings->output = OUTPUT_CSV; return true;
+	case OPTION_TSV: settings->output = OUTPUT_TSV; return true;
+	case OPTION_TABLE: settings->output = OUTPUT_TABLE; return true;
+	case OPTION_HEADER: settings->has_header = true; return true;
+	case OPTION_NULL: settings->null_text = value; return true;
+	case OPTION_TEXT: settings->all_text = true; return true;
+	case OPTION_FORMAT: return read_format(value, &settings->input);
+	case OPTION_KEYS_OFF: settings->foreign_keys_off = true; return true;
+	default: return false; /* getopt has complained */
+	}
+}
+
+/* Read options up to the first word.  ${command} NULL: those before it. */
+static enum options_outcome read_some(
+    struct task *task, const struct command *command, int argc, char **argv)
+{
+	int option, index = 0;
+
+	while ((option = getopt_long(argc, argv, "+s:hV", long_options, &index)) != -1) {
+		unsigned wanted = wanted_by(option);
+
+		if (option == OPTION_HELP) {
+			if (command)
+				write_command_help(command);
+			else
+				write_help();
+			return OPTIONS_DONE;
+		}
+		if (option == OPTION_VERSION) {
+			puts("poolite " POOLITE_VERSION);
+			return OPTIONS_DONE;
+		}
+		if (wanted && !(command && (command->takes & wanted))) {
+			complain(command ? "%s takes no --%s"
+					 : "%s: --%s goes after the command",
+			    command ? command->name : "poolite",
+			    long_options[index].name);
+			return OPTIONS_WRONG;
+		}
+		if (!take(&task->settings, option, optarg))
+			return OPTIONS_WRONG;
+	}
+	return OPTIONS_RUN;
+}
+
+static enum options_outcome check_words(const struct task *task)
+{
+	const struct command *command = task->command;
+
+	if (task->count >= command->least &&
+	    (command->most < 0 || task->count <= command->most))
+		return OPTIONS_RUN;
+	complain("usage: poolite %s [OPTION ...] %s", command->name, command->synopsis);
+	return OPTIONS_WRONG;
+}
+
+enum options_outcome options_read(struct task *task, int argc, char **argv)
+{
+	enum options_outcome outcome;
+
+	memset(task, 0, sizeof *task);
+	outcome = read_some(task, NULL, argc, argv);
+	if (outcome != OPTIONS_RUN)
+		return outcome;
+	argc -= optind;
+	argv += optind;
+	if (argc == 0) {
+		complain("no command given; poolite --help lists them");
+		return OPTIONS_WRONG;
+	}
+	task->command = command_find(argv[0]);
+	if (!task->command) {
+		complain("no command %s; poolite --help lists them", argv[0]);
+		return OPTIONS_WRONG;
+	}
+	optind = 0; /* glibc: begin anew, with another argv */
+	outcome = read_some(task, task->command, argc, argv);
+	if (outcome != OPTIONS_RUN)
+		return outcome;
+	task->words = argv + optind;
+	task->count = argc - optind;
+	return check_words(task);
+}
