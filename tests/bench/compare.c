@@ -331,7 +331,7 @@ static void print_comparison(const char *name, const char *sql, int processes,
 		median[i] = ns[i][ROUNDS / 2];
 		printf(" %10.0f us", median[i] / 1000);
 	}
-	printf(" %9.0f %% %7.1f x\n", 100 * (1 - median[BROKER] / median[PER_OPERATION]),
+	printf(" %9.1f %% %7.1f x\n", 100 * (1 - median[BROKER] / median[PER_OPERATION]),
 	    median[PER_OPERATION] / median[BROKER]);
 	fflush(stdout);
 }
