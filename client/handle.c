@@ -1,5 +1,6 @@
 #include "client/handle.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +133,7 @@ static void enlist(struct poolite__session **list, struct poolite__session *sess
 
 static void delist(struct poolite__session *session)
 {
+	assert(session->link);
 	*session->link = session->next;
 	if (session->next)
 		session->next->link = session->link;

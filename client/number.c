@@ -102,14 +102,14 @@ double poolite__text_to_double(const char *text, size_t len)
 	char *copy = small;
 	double real = 0.0;
 
-	if (end == start)
+	if (end <= start)
 		return 0.0;
 	if (end - start >= sizeof small)
-		copy = malloc(end - start + 1);
+		copy = strndup(text + start, end - start);
+	else
+		*(char *)mempcpy(copy, text + start, end - start) = '\0';
 	if (!copy)
 		return 0.0;
-	memcpy(copy, text + start, end - start);
-	copy[end - start] = '\0';
 	pthread_once(&locale_once, make_locale);
 	real = c_locale ? strtod_l(copy, NULL, c_locale) : strtod(copy, NULL);
 	if (copy != small)

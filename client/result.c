@@ -65,7 +65,7 @@ static int read_names(struct poolite_result *result)
 			return POOLITE_BAD_REQUEST;
 		bytes += len + 1;
 	}
-	result->names = malloc(result->columns * sizeof *result->names + bytes);
+	result->names = malloc(result->columns * sizeof *result->names + bytes + 1);
 	if (!result->names)
 		return POOLITE_OVERLOADED;
 	to = (char *)(result->names + result->columns);

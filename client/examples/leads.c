@@ -216,7 +216,7 @@ static void role_crawl(struct poolite *db, char **words, struct tally *tally)
 	    "Worth a call", words[0]};
 	struct lead many[BATCH];
 	struct poolite_error error;
-	long long left = atoll(words[1]);
+	long long left = strtoll(words[1], NULL, 10);
 
 	for (int i = 0; i < BATCH; i++)
 		many[i] = lead;
@@ -409,7 +409,7 @@ static void role_delete(struct poolite *db, char **words, struct tally *tally)
 	struct poolite_error error;
 	bool was_there;
 
-	delete_lead(db, atoll(words[0]), &was_there, &error);
+	delete_lead(db, strtoll(words[0], NULL, 10), &was_there, &error);
 	if (succeeded(tally, &error) && was_there)
 		tally->rows++;
 }
