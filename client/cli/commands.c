@@ -89,12 +89,14 @@ static int run_update(
 static int run_batch(
     struct poolite *db, const struct settings *settings, char **words, int count)
 {
+	struct settings output = *settings;
 	struct poolite_changes changes;
 	struct poolite_error error;
 	struct input input;
 	int status;
 
 	(void)count;
+	output.has_header = false; /* that was said of the input */
 	if (settings->input == INPUT_NONE) {
 		complain("batch wants --format csv or --format jsonl");
 		return EXIT_USAGE;
@@ -105,7 +107,7 @@ static int run_batch(
 			&changes, &error))
 			status = complain_of(&error);
 		else
-			show_changes(settings, &changes);
+			show_changes(&output, &changes);
 	}
 	input_release(&input);
 	return status;

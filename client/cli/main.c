@@ -49,14 +49,17 @@ int complain_of(const struct poolite_error *error)
 static int perform(const struct task *task)
 {
 	struct poolite_error error;
+	const char *socket = task->settings.socket;
 	struct poolite *db;
 	int status;
 
-	if (!task->settings.socket && !getenv("POOLITE_SOCKET")) {
+	if (!socket)
+		socket = getenv("POOLITE_SOCKET");
+	if (!socket || !*socket) {
 		complain("no socket: give --socket PATH, or set POOLITE_SOCKET");
 		return EXIT_USAGE;
 	}
-	if (poolite_open(task->settings.socket, &task->settings.options, &db, &error))
+	if (poolite_open(socket, &task->settings.options, &db, &error))
 		return complain_of(&error);
 	status = task->command->run(db, &task->settings, task->words, task->count);
 	poolite_close(db);
