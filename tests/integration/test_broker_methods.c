@@ -209,8 +209,7 @@ Test(broker_methods, script_runs_many_statements)
 		"CREATE TABLE t (x); -- a comment; with a semicolon\n"
 		"INSERT INTO t VALUES (1), (2);;\n SELECT * FROM t; UPDATE t SET x = 3"),
 	    "{`statements`: 4, `changes`: 4}");
-	CHECK_TEXT(
-	    run(a, "script", " ; -- nothing\n"), "{`statements`: 0, `changes`: 0}");
+	refused(a, POOLITE_BAD_REQUEST, "empty", "script", "[` ; -- nothing`]");
 }
 
 Test(broker_methods, begin_commit_and_rollback)
