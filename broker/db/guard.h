@@ -38,8 +38,8 @@ struct guard {
 };
 
 /**
- * Make ${db} safe for clients' SQL: authorizer, DEFENSIVE on, TRUSTED_SCHEMA
- * off, no extensions, no attached files.  Everything a connection needs to be
+ * Make ${db} safe for clients' SQL: authorizer, DEFENSIVE on, no extensions, no
+ * attached files.  Everything a connection needs to be
  * set up with has to be done before.
  *
  *   guard  borrowed for as long as ${db} is open; zeroed here.

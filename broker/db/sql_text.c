@@ -76,27 +76,15 @@ static size_t comment_end(const struct lexer *lexer, size_t at)
 	return lexer->len;
 }
 
-/* $name, @name, :name and #name, with Tcl's :: and (suffix). */
+/* $name, @name, :name and #name, maybe with Tcl's (suffix), in which a quote means nothing. */
 static size_t variable_end(const struct lexer *lexer, size_t at)
 {
-	size_t name_bytes = 0;
-
-	for (at++; byte_at(lexer, at) != 0; at++) {
-		unsigned char c = byte_at(lexer, at);
-
-		if (is_name_byte(c)) {
-			name_bytes++;
-		} else if (c == '(' && name_bytes > 0) {
-			do
-				c = byte_at(lexer, ++at);
-			while (c != 0 && c != ')' && !is_space(c));
-			return c == ')' ? at + 1 : at;
-		} else if (c == ':' && byte_at(lexer, at + 1) == ':') {
+	at++;
+	while (is_name_byte(byte_at(lexer, at)))
+		at++;
+	if (byte_at(lexer, at) == '(')
+		while (at < lexer->len && lexer->sql[at] != ')')
 			at++;
-		} else {
-			break;
-		}
-	}
 	return at;
 }
 
@@ -134,23 +122,6 @@ static enum token_kind quoted_token(struct lexer *lexer, unsigned char quote)
 	return quote == '\'' ? TOKEN_STRING : TOKEN_QUOTED;
 }
 
-static enum token_kind word_token(struct lexer *lexer)
-{
-	unsigned char c = byte_at(lexer, lexer->start);
-
-	if ((c == 'x' || c == 'X') && byte_at(lexer, lexer->start + 1) == '\'') {
-		size_t at = lexer->start + 2; /* x'0af3', a BLOB: no doubled quotes */
-
-		while (at < lexer->len && lexer->sql[at] != '\'')
-			at++;
-		lexer->end = at < lexer->len ? at + 1 : at;
-		return TOKEN_OTHER;
-	}
-	while (is_name_byte(byte_at(lexer, lexer->end)))
-		lexer->end++;
-	return TOKEN_WORD;
-}
-
 static enum token_kind any_token(struct lexer *lexer)
 {
 	unsigned char c = byte_at(lexer, lexer->start);
@@ -162,19 +133,16 @@ static enum token_kind any_token(struct lexer *lexer)
 		lexer->end = blank;
 		return TOKEN_BLANK;
 	}
-	if (is_name_start(c))
-		return word_token(lexer);
+	if (is_name_start(c) || is_digit(c)) {
+		while (is_name_byte(byte_at(lexer, lexer->end)))
+			lexer->end++;
+		return is_digit(c) ? TOKEN_NUMBER : TOKEN_WORD;
+	}
 	if (c == '\'' || c == '"' || c == '`' || c == '[')
 		return quoted_token(lexer, c);
 	if (c == '$' || c == '@' || c == ':' || c == '#') {
 		lexer->end = variable_end(lexer, lexer->start);
 		return TOKEN_OTHER;
-	}
-	if (is_digit(c)) {
-		while (is_name_byte(byte_at(lexer, lexer->end)) ||
-		    byte_at(lexer, lexer->end) == '.')
-			lexer->end++;
-		return TOKEN_NUMBER;
 	}
 	lexer->end++;
 	return c == ';' ? TOKEN_SEMICOLON : TOKEN_OTHER;
@@ -199,12 +167,12 @@ static enum token_kind first_token(struct lexer *lexer, const char *sql, size_t 
 	return lexer->kind;
 }
 
-/* Whether the current token is the keyword ${word}: never in quotes. */
+/* Whether the current token is the keyword ${word}; in quotes, which belong to the token, it is none. */
 static bool is_keyword(const struct lexer *lexer, const char *word)
 {
 	size_t len = lexer->end - lexer->start;
 
-	return lexer->kind == TOKEN_WORD && len == strlen(word) &&
+	return len == strlen(word) &&
 	    strncasecmp(lexer->sql + lexer->start, word, len) == 0;
 }
 
@@ -217,20 +185,13 @@ static bool is_char(const struct lexer *lexer, char c)
 /* Whether the current token, without its quotes, is ${name}, in any case. */
 static bool is_name(const struct lexer *lexer, const char *name)
 {
-	size_t at = lexer->start + 1;
-	size_t last = lexer->end - 1;
+	size_t len = lexer->end - lexer->start;
 
-	if (lexer->kind == TOKEN_WORD)
-		return is_keyword(lexer, name);
 	if (lexer->kind != TOKEN_QUOTED && lexer->kind != TOKEN_STRING)
-		return false;
-	for (; at < last && *name != '\0'; at++, name++) {
-		if (strncasecmp(lexer->sql + at, name, 1) != 0)
-			return false;
-		if (lexer->sql[at] == lexer->sql[last])
-			at++; /* a doubled quote */
-	}
-	return at == last && *name == '\0';
+		return is_keyword(lexer, name);
+	/* No name asked for holds a quote, so doubled ones need not be undone. */
+	return len == strlen(name) + 2 &&
+	    strncasecmp(lexer->sql + lexer->start + 1, name, len - 2) == 0;
 }
 
 /* Whether the statement ends at the current token; then ${end} is set behind it. */
