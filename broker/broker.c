@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -16,6 +17,8 @@
 /* Descriptors beyond the clients': three files per connection, locks, sockets,
  * libuv's own, the stats socket's visitors. */
 #define RESERVED_DESCRIPTORS(connections) (64 + 4 * (connections))
+/* Even on a disk that is nearly full: a few groups must fit. */
+#define WAL_LIMIT_MIN ((int64_t)1 << 20)
 /* Further time after the grace for what was refused to be sent. */
 #define LAST_WORDS_NS CLOCK_NS_PER_SEC
 
@@ -37,14 +40,23 @@ static void on_wake(void *context)
 		pool_pump(&broker->pool); /* the gate may have opened */
 }
 
+/* Threads first: until they are gone, they may post to the completion queue. */
+static void close_loop(struct broker *broker)
+{
+	completion_drain(broker->completion); /* the stats socket may have asked last */
+	if (broker->pool.readers)
+		pool_stop(&broker->pool);
+	completion_close(broker->completion);
+	loop_close(broker->loop);
+}
+
 static void close_all(struct broker *broker)
 {
 	broker->stage = BROKER_CLOSING;
 	server_close(broker->server);
 	stats_server_stop(broker->stats_server);
 	broker->stats_server = NULL;
-	loop_close(broker->loop);
-	completion_close(broker->completion);
+	close_loop(broker);
 }
 
 /* Whoever is not in a transaction has sent all that will be taken. */
@@ -97,6 +109,8 @@ static void on_tick(void *context)
 	DL_FOREACH_SAFE(broker->transactions, transaction, next)
 	transaction_tick(transaction, now_ns);
 	dispatch_late(broker);
+	if (atomic_load(&broker->database.is_wal_pinned))
+		dispatch_end_oldest_read(broker);
 	pool_pump(&broker->pool);
 	if (broker->stage == BROKER_SERVING)
 		pool_check_health(&broker->pool, now_ns);
@@ -311,6 +325,24 @@ static int start_loop(struct broker *broker, char *error, size_t error_size)
 	return -1;
 }
 
+/* wal_limit, but never more than a quarter of the free disk. */
+static int64_t wal_bytes_max(struct broker *broker)
+{
+	int64_t limit = (int64_t)broker->settings.wal_limit_bytes, quarter;
+	struct statvfs disk;
+
+	if (statvfs(broker->file.path, &disk))
+		return limit;
+	quarter = (int64_t)(disk.f_bavail / 4 * disk.f_frsize);
+	if (quarter >= limit)
+		return limit;
+	if (quarter < WAL_LIMIT_MIN)
+		quarter = WAL_LIMIT_MIN;
+	log_info("the WAL may grow to %lld MiB, a quarter of the free disk",
+	    (long long)(quarter >> 20));
+	return quarter;
+}
+
 static int start_database(struct broker *broker, char *error, size_t error_size)
 {
 	const struct settings *settings = &broker->settings;
@@ -325,6 +357,7 @@ static int start_database(struct broker *broker, char *error, size_t error_size)
 	    .clock = &broker->clock,
 	    .completion = broker->completion,
 	    .budget = &broker->budget,
+	    .wal_bytes_max = wal_bytes_max(broker),
 	    .refusing = PTHREAD_MUTEX_INITIALIZER,
 	};
 	if (pool_start(&broker->pool, &broker->database, on_checked, broker, &failure)) {
@@ -395,8 +428,9 @@ struct broker *broker_create(
 			return broker;
 		if (broker->server)
 			server_close(broker->server);
-		loop_close(broker->loop);
-		completion_close(broker->completion);
+		stats_server_stop(broker->stats_server);
+		broker->stats_server = NULL;
+		close_loop(broker);
 		loop_run(broker->loop);
 	}
 	broker_free(broker);
@@ -416,9 +450,6 @@ void broker_free(struct broker *broker)
 {
 	if (!broker)
 		return;
-	stats_server_stop(broker->stats_server);
-	if (broker->pool.readers)
-		pool_stop(&broker->pool);
 	loop_free(broker->loop);
 	listener_close(&broker->stats_listener);
 	listener_close(&broker->listener);

@@ -50,8 +50,6 @@ static void truncate_at_gate(struct writer *writer)
 	struct database *database = writer->database;
 	int64_t now_ns = clock_now(database->clock);
 
-	if (now_ns < writer->next_truncate_ns)
-		return;
 	atomic_store(&database->gate.closed_until_ns,
 	    now_ns + CHECKPOINT_GATE_NS + CLOCK_TICK_MS * CLOCK_NS_PER_MS);
 	wait_for_readers(&database->gate);
@@ -67,27 +65,65 @@ static void truncate_at_gate(struct writer *writer)
 	completion_wake(database->completion); /* reads wait in the loop's queues */
 }
 
+static int64_t gate_bytes(const struct writer *writer)
+{
+	int64_t half = writer->database->wal_bytes_max / 2;
+	return half < CHECKPOINT_GATE_BYTES ? half : CHECKPOINT_GATE_BYTES;
+}
+
+/* Near the limit the loop is asked to end what pins the WAL, and no try is put off. */
+static void shorten(struct writer *writer)
+{
+	struct database *database = writer->database;
+	int64_t wal_bytes = atomic_load(&writer->counters.wal_bytes);
+	bool is_near = wal_bytes > database->wal_bytes_max / 4 * 3;
+
+	if (wal_bytes > gate_bytes(writer) &&
+	    (is_near || clock_now(database->clock) >= writer->next_truncate_ns))
+		truncate_at_gate(writer);
+	is_near =
+	    atomic_load(&writer->counters.wal_bytes) > database->wal_bytes_max / 4 * 3;
+	if (is_near && !atomic_load(&database->is_wal_pinned))
+		log_warning(
+		    "the WAL has %lld MiB of at most %lld (wal_limit): the oldest reads "
+		    "are ended",
+		    (long long)(wal_bytes >> 20),
+		    (long long)(database->wal_bytes_max >> 20));
+	atomic_store(&database->is_wal_pinned, is_near);
+}
+
 void checkpoint_after_commit(struct writer *writer)
 {
-	int64_t wal_bytes;
+	int pages = connection_wal_pages(writer->connection);
+	int every = (int)writer->database->settings->checkpoint_pages;
 
-	if (connection_wal_pages(writer->connection) <
-	    (int)writer->database->settings->checkpoint_pages)
+	if (pages < writer->passive_at_pages)
 		return;
-	run(writer, CHECKPOINT_PASSIVE);
-	wal_bytes = atomic_load(&writer->counters.wal_bytes);
-	if (wal_bytes > CHECKPOINT_GATE_BYTES)
-		truncate_at_gate(writer);
+	/* What stayed incomplete is tried again after as many pages more. */
+	writer->passive_at_pages =
+	    run(writer, CHECKPOINT_PASSIVE) == 0 ? every : pages + every;
+	shorten(writer);
 }
 
 bool checkpoint_when_idle(struct writer *writer)
 {
-	if (connection_wal_pages(writer->connection) == 0)
+	if (connection_wal_pages(writer->connection) == 0 &&
+	    atomic_load(&writer->counters.wal_bytes) <= gate_bytes(writer))
 		return false;
-	run(writer, CHECKPOINT_PASSIVE);
-	if (atomic_load(&writer->counters.wal_bytes) > CHECKPOINT_GATE_BYTES)
-		truncate_at_gate(writer);
+	if (run(writer, CHECKPOINT_PASSIVE) == 0)
+		writer->passive_at_pages =
+		    (int)writer->database->settings->checkpoint_pages;
+	shorten(writer);
 	return true;
+}
+
+bool checkpoint_has_room(struct writer *writer)
+{
+	if (connection_wal_bytes(writer->connection) < writer->database->wal_bytes_max)
+		return true;
+	run(writer, CHECKPOINT_PASSIVE);
+	shorten(writer);
+	return connection_wal_bytes(writer->connection) < writer->database->wal_bytes_max;
 }
 
 void checkpoint_at_stop(struct writer *writer)

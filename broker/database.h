@@ -34,10 +34,12 @@ struct database {
 	_Atomic uint64_t
 	    commit_seq; /* raised by every COMMIT before its answer is posted */
 	struct gate gate;
-	pthread_mutex_t refusing; /* guards the three below until the flag is set */
+	pthread_mutex_t refusing;    /* guards the three below until the flag is set */
 	_Atomic bool refuses_writes; /* set once, never cleared */
 	char why[POOLITE__MESSAGE_BYTES]; /* then: the reason; written before the flag */
 	enum poolite_code refusal;        /* then: STORAGE or CORRUPT */
+	int64_t wal_bytes_max;      /* wal_limit, at most a quarter of the free disk */
+	_Atomic bool is_wal_pinned; /* near that limit: the loop ends the oldest reads */
 	_Atomic uint64_t connections_created;
 	_Atomic int connections_open;
 };

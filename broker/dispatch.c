@@ -528,6 +528,33 @@ void dispatch_late(struct broker *broker)
 	pool_nudge(&broker->pool);
 }
 
+void dispatch_end_oldest_read(struct broker *broker)
+{
+	struct transaction *transaction, *oldest_transaction = NULL;
+	struct job *oldest = NULL;
+	int64_t oldest_ns = CLOCK_NEVER;
+
+	DL_FOREACH(broker->transactions, transaction)
+	if (transaction_holds_snapshot(transaction) &&
+	    transaction->opened_ns < oldest_ns) {
+		oldest_transaction = transaction;
+		oldest_ns = transaction->opened_ns;
+	}
+	for (unsigned i = 0; i < broker->pool.count; i++) {
+		struct job *job = broker->pool.readers[i]->running;
+		if (job && job_is_plain(job) && job->handed_over_ns < oldest_ns) {
+			oldest = job;
+			oldest_ns = job->handed_over_ns;
+		}
+	}
+	if (oldest)
+		atomic_store(&oldest->stop.reason, STOP_READ_FOR_WAL);
+	else if (oldest_transaction)
+		transaction_kill(oldest_transaction, POOLITE_TRANSACTION_EXPIRED,
+		    "its snapshot kept the WAL from shrinking (wal_limit)");
+	pool_nudge(&broker->pool);
+}
+
 void dispatch_end_all(struct broker *broker)
 {
 	struct session *session = NULL;

@@ -31,6 +31,8 @@ void dispatch_refuse(
 
 /** Answer what must not wait any longer, and interrupt what must not run any longer. */
 void dispatch_late(struct broker *broker);
+/** The WAL is near its limit: end the read or read transaction with the oldest snapshot. */
+void dispatch_end_oldest_read(struct broker *broker);
 /** The grace is over: end everything that waits or runs with SHUTTING_DOWN. */
 void dispatch_end_all(struct broker *broker);
 

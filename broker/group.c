@@ -129,6 +129,12 @@ static enum attempt attempt(struct writer *writer, struct job **members, size_t 
 			*culprit = i;
 			return ATTEMPT_TORN;
 		}
+		if (database_refuses_writes(writer->database, &failure)) {
+			/* It met damage: nothing of this group is to be trusted. */
+			connection_rollback(writer->connection);
+			fail_all(members, count, &failure, false);
+			return ATTEMPT_REFUSED;
+		}
 	}
 	*ran = i;
 	return finish(writer, members, i);

@@ -17,12 +17,18 @@ struct completion;
 struct reader;
 struct session;
 
+/* Reasons to stop that are no code of their own. */
+enum stop_for_wal {
+	STOP_READ_FOR_WAL = 1, /* OVERLOADED: the snapshot keeps the WAL from shrinking */
+	STOP_WRITE_FOR_WAL = 2, /* TOO_LARGE: the write would grow it past wal_limit */
+};
+
 /* Why a running statement has to stop; shared between the loop and its thread. */
 struct stop {
 	_Atomic int64_t deadline_ns; /* of the broker's clock */
-	_Atomic int reason;          /* 0, or the poolite_code to end with */
-	_Atomic bool is_abandoned;   /* its client is gone: go on only if it writes */
-	_Atomic bool is_read;        /* its text is known to read only */
+	_Atomic int reason; /* 0, or the poolite_code to end with, or stop_for_wal */
+	_Atomic bool is_abandoned; /* its client is gone: go on only if it writes */
+	_Atomic bool is_read;      /* its text is known to read only */
 };
 
 /** Why it has to stop now, or 0. */
@@ -62,9 +68,10 @@ struct job {
 
 	struct poolite__request request; /* points into message */
 	int64_t received_ns;
-	int64_t wait_until_ns; /* not started by then: POOL_TIMEOUT */
-	int64_t finish_by_ns;  /* options.timeout_ms, or CLOCK_NEVER */
-	int64_t started_ns;    /* 0: not yet */
+	int64_t wait_until_ns;  /* not started by then: POOL_TIMEOUT */
+	int64_t finish_by_ns;   /* options.timeout_ms, or CLOCK_NEVER */
+	int64_t started_ns;     /* 0: not yet */
+	int64_t handed_over_ns; /* to a reader: no later than its snapshot */
 	struct stop stop;
 
 	bool in_transaction; /* between the session's begin and commit */

@@ -43,6 +43,7 @@ static void hand_over(struct reader *reader, enum reader_state state, struct job
 {
 	reader->state = state;
 	reader->running = job;
+	job->handed_over_ns = clock_now(reader->database->clock);
 	reader_submit(reader, job);
 }
 
@@ -245,7 +246,7 @@ bool pool_is_idle(struct pool *pool)
 		if (pool->readers[i]->running)
 			return false;
 	return pool->checks == 0 && !writer_holder(pool->writer).is_held &&
-	       writer_waiting(pool->writer) == 0;
+	    writer_waiting(pool->writer) == 0;
 }
 
 unsigned pool_active(struct pool *pool)

@@ -22,6 +22,11 @@ bool transaction_is_active(const struct transaction *transaction)
 	    transaction->state != TRANSACTION_DEAD;
 }
 
+bool transaction_holds_snapshot(const struct transaction *transaction)
+{
+	return transaction->state == TRANSACTION_OPEN && transaction->reader;
+}
+
 static bool ends_it(const struct job *job)
 {
 	return job->request.method == POOLITE__COMMIT ||

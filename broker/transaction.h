@@ -63,6 +63,8 @@ void transaction_tick(struct transaction *transaction, int64_t now_ns);
 /** End it now with ${code}: the broker stops, or the WAL needs it. */
 void transaction_kill(
     struct transaction *transaction, enum poolite_code code, const char *why);
+/** Whether it is open on a reader. */
+bool transaction_holds_snapshot(const struct transaction *transaction);
 /** Whether the session is between begin and commit, waiting for begin included. */
 bool transaction_is_active(const struct transaction *transaction);
 

@@ -14,6 +14,8 @@
 
 /* While the WAL holds pages that a reader still pins, look again this often. */
 #define IDLE_RETRY_NS CLOCK_NS_PER_SEC
+/* While the WAL is at its limit. */
+#define ROOM_RETRY_NS (20 * CLOCK_NS_PER_MS)
 
 /* ---- lone texts ------------------------------------------------------------ */
 
@@ -226,6 +228,23 @@ static void run_waiting(struct writer *writer, struct job **jobs, size_t count)
 		give_back(writer, jobs + posted, count - posted);
 }
 
+/* At wal_limit writes wait in the queue, each until its deadline.  Mutex held;
+ * false: look again. */
+static bool wait_for_room(struct writer *writer)
+{
+	struct timespec until;
+	bool has_room;
+
+	pthread_mutex_unlock(&writer->mutex);
+	has_room = checkpoint_has_room(writer);
+	pthread_mutex_lock(&writer->mutex);
+	if (has_room || writer->is_stopping)
+		return true;
+	deadline_after(&until, ROOM_RETRY_NS);
+	pthread_cond_timedwait(&writer->wake, &writer->mutex, &until);
+	return false;
+}
+
 static void *serve(void *context)
 {
 	struct writer *writer = context;
@@ -236,6 +255,8 @@ static void *serve(void *context)
 		size_t count = 1;
 
 		wait_for_work(writer);
+		if (!writer->is_leased && writer->waiting.head && !wait_for_room(writer))
+			continue;
 		if (writer->is_leased)
 			jobs[0] = job_list_pop(&writer->leased);
 		else
@@ -296,6 +317,7 @@ int writer_start(
 		return poolite__fail(failure, POOLITE_OVERLOADED, "out of memory");
 	writer->database = database;
 	writer->truncate_wait_ns = 100 * CLOCK_NS_PER_MS;
+	writer->passive_at_pages = (int)database->settings->checkpoint_pages;
 	pthread_mutex_init(&writer->mutex, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

@@ -62,6 +62,7 @@ struct writer {
 	/* the thread's own */
 	bool has_lone_texts;
 	uint64_t lone_texts[WRITER_LONE_TEXTS]; /* by hash; 0: an empty slot */
+	int passive_at_pages;     /* of the WAL: time for the next PASSIVE */
 	int64_t next_truncate_ns; /* back-off: not before */
 	int64_t truncate_wait_ns; /* how long the next failure puts it off */
 	bool warned_of_foreigners;

@@ -10,6 +10,8 @@
 
 /* VM instructions between two looks at the clock: about 10 us. */
 #define PROGRESS_STEPS 1000
+/* On the writer, where a step may write a large value to the WAL. */
+#define PROGRESS_STEPS_WRITER 100
 
 static const char *const own_texts[OWN_COUNT] = {
     [OWN_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -27,8 +29,26 @@ static const char *const own_texts[OWN_COUNT] = {
 
 /* ---- deadlines ---------------------------------------------------------- */
 
-int connection_stop_reason(const struct connection *connection)
+/* A transaction reaches the WAL before its COMMIT only when the cache spills;
+ * so only then is the file's size looked at. */
+static bool is_wal_full(struct connection *connection)
 {
+	int spills = 0, highest;
+
+	if (!connection->wal_bytes_max)
+		return false;
+	sqlite3_db_status(
+	    connection->db, SQLITE_DBSTATUS_CACHE_SPILL, &spills, &highest, 0);
+	if (spills == connection->wal_spills)
+		return false;
+	connection->wal_spills = spills;
+	return connection_wal_bytes(connection) > connection->wal_bytes_max;
+}
+
+int connection_stop_reason(struct connection *connection)
+{
+	if (connection->asked && is_wal_full(connection))
+		atomic_store(&connection->asked->reason, STOP_WRITE_FOR_WAL);
 	return connection->asked
 	    ? stop_reason(connection->asked, clock_now(connection->clock))
 	    : 0;
@@ -94,6 +114,13 @@ static void say_stopped(int reason, int rc, struct poolite__failure *failure)
 		    "stopped: its deadline passed while it ran (timeout_ms or query_timeout)");
 	else if (reason == POOLITE_CANCELLED)
 		poolite__fail(failure, POOLITE_CANCELLED, "cancelled while it ran");
+	else if (reason == STOP_READ_FOR_WAL)
+		poolite__fail(failure, POOLITE_OVERLOADED,
+		    "stopped: it read for so long that the WAL came near its limit (wal_limit)");
+	else if (reason == STOP_WRITE_FOR_WAL)
+		poolite__fail(failure, POOLITE_TOO_LARGE,
+		    "stopped: the write would have grown the WAL past its limit (wal_limit); "
+		    "write less at a time");
 	else
 		poolite__fail(failure, (enum poolite_code)reason, "stopped: %s",
 		    poolite__code_meaning(reason));
@@ -211,7 +238,8 @@ static int enter_wal(struct connection *connection, struct poolite__failure *fai
 		if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
 			snprintf(mode, sizeof mode, "%s",
 			    (const char *)sqlite3_column_text(stmt, 0));
-		rc = sqlite3_finalize(stmt);
+		if (rc == SQLITE_OK)
+			rc = sqlite3_finalize(stmt);
 		if (rc)
 			return connection_failure(connection, rc, failure);
 		if (strcmp(mode, "wal") == 0)
@@ -258,7 +286,9 @@ static int set_up(struct connection *connection, const struct connection_options
 	rc = guard_install(&connection->guard, db);
 	if (rc)
 		return connection_failure(connection, rc, failure);
-	sqlite3_progress_handler(db, PROGRESS_STEPS, on_progress, connection);
+	sqlite3_progress_handler(db,
+	    connection->is_writer ? PROGRESS_STEPS_WRITER : PROGRESS_STEPS, on_progress,
+	    connection);
 	return run_own(connection, OWN_SNAPSHOT, failure);
 }
 
@@ -276,6 +306,7 @@ int connection_open(const struct connection_options *options, struct connection 
 	pthread_mutex_init(&connection->watch_mutex, NULL);
 	connection->is_writer = options->is_writer;
 	connection->clock = options->clock;
+	connection->wal_bytes_max = options->is_writer ? options->wal_bytes_max : 0;
 	rc = sqlite3_open_v2(options->path, &connection->db, flags, NULL);
 	if (rc == SQLITE_OK)
 		rc = set_up(connection, options, failure);

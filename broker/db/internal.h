@@ -45,6 +45,8 @@ struct connection {
 	int busy_timeout_ms;
 	const struct clock *clock; /* borrowed */
 	int wal_pages;
+	int64_t wal_bytes_max; /* 0: no limit */
+	int wal_spills;        /* of the cache, when the WAL was looked at last */
 	int64_t data_version;
 	struct connection_file files[FILE_COUNT];
 
@@ -54,7 +56,7 @@ struct connection {
 };
 
 /** The reason the watched statement has to stop now, or 0. */
-int connection_stop_reason(const struct connection *connection);
+int connection_stop_reason(struct connection *connection);
 
 /** Step one of the broker's own statements to its end.  SQLite's code. */
 int connection_run_own(struct connection *connection, enum own_statement which);

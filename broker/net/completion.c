@@ -47,6 +47,11 @@ struct completion *completion_create(struct loop *loop)
 	return completion;
 }
 
+void completion_drain(struct completion *completion)
+{
+	drain(&completion->async);
+}
+
 static void closed(uv_handle_t *handle)
 {
 	struct completion *completion = handle->data;
@@ -57,7 +62,6 @@ static void closed(uv_handle_t *handle)
 
 void completion_close(struct completion *completion)
 {
-	drain(&completion->async); /* a visitor of the stats socket may have asked last */
 	uv_close((uv_handle_t *)&completion->async, closed);
 }
 

@@ -11,6 +11,9 @@ struct completion *completion_create(struct loop *loop);
 /** Loop thread; nobody posts any more.  Freed when the loop closes its handles. */
 void completion_close(struct completion *completion);
 
+/** Loop thread: take what has been posted by now. */
+void completion_drain(struct completion *completion);
+
 /** Any thread: hand ${job} over; job->done is called on the loop's thread. */
 void completion_post(struct completion *completion, struct job *job);
 
