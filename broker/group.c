@@ -189,7 +189,8 @@ size_t group_commit(struct writer *writer, struct job **members, size_t count)
 			post(members, ran);
 			return posted + ran;
 		}
-		atomic_fetch_add(&writer->counters.group_replays, 1);
+		if (count > 1)
+			atomic_fetch_add(&writer->counters.group_replays, 1);
 		if (end == ATTEMPT_UNTOLD) {
 			/* All that ran belong to it; the rest was not begun. */
 			commit_all(writer, members, ran / 2);

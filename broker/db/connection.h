@@ -23,8 +23,7 @@ struct connection_options {
 	bool foreign_keys;
 	bool temp_store_memory;
 	int64_t cache_bytes;
-	int64_t
-	    value_bytes_max; /* longest text, blob or row: bounds what one function call does */
+	int64_t value_bytes_max; /* of a text, blob or row: bounds one function call */
 	int64_t wal_bytes_max; /* writer: a write that grows the WAL past it is stopped */
 	int64_t busy_timeout_ns;   /* how long to wait for a foreign process's lock */
 	const struct clock *clock; /* borrowed for life */
