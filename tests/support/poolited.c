@@ -1,10 +1,12 @@
 #include "tests/support/poolited.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -145,4 +147,38 @@ void poolited_end(struct poolited *broker)
 	status = poolited_stop(broker);
 	CHECK(status == 0, "the broker ended with status %d:\n%s", status, broker->log);
 	direct_check(broker->database);
+}
+
+/* ---- what it takes --------------------------------------------------------- */
+
+unsigned poolited_descriptors(const struct poolited *broker)
+{
+	unsigned count = 0;
+	char path[64];
+	DIR *folder;
+
+	snprintf(path, sizeof path, "/proc/%d/fd", (int)broker->pid);
+	folder = opendir(path);
+	CHECK(folder, "%s: %s", path, strerror(errno));
+	while (readdir(folder))
+		count++;
+	closedir(folder);
+	return count - 2; /* "." and ".." */
+}
+
+unsigned poolited_peak_mib(const struct poolited *broker)
+{
+	char path[64], line[128];
+	unsigned kib = 0;
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)broker->pid);
+	file = fopen(path, "re");
+	CHECK(file, "%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof line, file))
+		if (strncmp(line, "VmHWM:", 6) == 0)
+			kib = (unsigned)strtoul(line + 6, NULL, 10);
+	fclose(file);
+	CHECK(kib > 0, "no VmHWM in %s", path);
+	return kib / 1024;
 }

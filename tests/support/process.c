@@ -80,6 +80,11 @@ int process_wait(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+void process_pause(double seconds)
+{
+	poll(NULL, 0, (int)(seconds * 1000));
+}
+
 static _Noreturn void become(const char *const *argv, int input, int output)
 {
 	dup2(input, STDIN_FILENO);

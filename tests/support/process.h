@@ -20,6 +20,9 @@ int process_wait(pid_t pid);
 /** poolited's path; argv[0] of it. */
 #define POOLITED BIN_DIR "/poolited"
 
+/** Let time pass; only where time itself is what is tested. */
+void process_pause(double seconds);
+
 /**
  * Run a program to its end, with ${input} (NULL: nothing) on its standard input.
  *

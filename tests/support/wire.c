@@ -179,6 +179,15 @@ void wire_uncork(struct wire *wire)
 	flush(wire);
 }
 
+void wire_send_blindly(struct wire *wire)
+{
+	struct pollfd pollfd = {.fd = wire->fd, .events = POLLOUT};
+
+	while (
+	    wire->out.len > 0 && poll(&pollfd, 1, 100) > 0 && !(pollfd.revents & POLLERR))
+		write_some(wire);
+}
+
 void wire_send_bytes(struct wire *wire, const void *bytes, size_t len)
 {
 	poolite__buf_append(&wire->out, bytes, len);

@@ -47,6 +47,8 @@ uint32_t wire_bare(struct wire *wire, const char *method);
 /** Keep what is sent from now on, to go out in one write at wire_uncork. */
 void wire_cork(struct wire *wire);
 void wire_uncork(struct wire *wire);
+/** Write what was corked as far as the broker takes it, and read no answer. */
+void wire_send_blindly(struct wire *wire);
 /** Raw bytes. */
 void wire_send_bytes(struct wire *wire, const void *bytes, size_t len);
 /** A whole message in the notation. */
