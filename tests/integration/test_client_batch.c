@@ -207,10 +207,10 @@ static void expect_fit(bool is_named)
 	for (size_t i = 0; i < MANY; i++)
 		make_row(rows + 5 * i, i, is_named);
 	for (size_t bytes = 1000; bytes < 3000000; bytes = bytes * 5 / 3) {
-		struct poolite__room room = {bytes, 5000};
+		struct poolite__room room = {bytes, 1000};
 		struct poolite__room before = room;
 		size_t fit = poolite__rows_that_fit(rows, 5, MANY, &room);
-		struct poolite__limits limits = {bytes + 64, 5000 + 16};
+		struct poolite__limits limits = {bytes + 64, 1000 + 16};
 		struct poolite__scan scan = {0};
 		struct poolite__buf buf;
 

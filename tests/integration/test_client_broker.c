@@ -365,7 +365,7 @@ Test(client_broker, waiting_for_the_writer_has_a_deadline_that_names_its_holder)
 {
 	struct poolite_options options = {.request_timeout_ms = 50};
 	struct poolite *hasty;
-	struct poolite_tx *tx;
+	struct poolite_tx *tx, *second;
 	char pid[32];
 
 	MUST(poolite_begin(db, POOLITE_WRITE, &tx, &error));
@@ -376,6 +376,9 @@ Test(client_broker, waiting_for_the_writer_has_a_deadline_that_names_its_holder)
 	CHECK_EQ(error.outcome, POOLITE_DONE_NO);
 	snprintf(pid, sizeof pid, "%d", (int)getpid());
 	CHECK_HAS(error.message, pid);
+	CHECK_EQ(
+	    poolite_begin(hasty, POOLITE_WRITE, &second, &error), POOLITE_POOL_TIMEOUT);
+	CHECK(!second, "no transaction");
 	MUST(poolite_tx_rollback(tx, &error));
 	MUST(poolite_update(
 	    hasty, "INSERT INTO t(x) VALUES (2)", POOLITE_NO_ARGS, NULL, &error));

@@ -2,6 +2,7 @@
  * call says then, and what it does not send twice.
  */
 #include <criterion/criterion.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +185,8 @@ Test(client_faults, without_an_answer_a_harmless_request_did_nothing)
 		trick = cases[i].trick;
 		expect(poolite_ping(db, &error), cases[i].code, POOLITE_DONE_NO);
 	}
+	cr_assert_eq(atomic_load(&broker.requests), (int)(sizeof cases / sizeof *cases),
+	    "a new connection that ends is not tried again");
 }
 
 Test(client_faults, a_closing_notification_is_the_answer)
@@ -452,6 +455,42 @@ Test(client_faults, after_a_polite_restart_too)
 	fake_broker_start(&broker, fake_serve);
 	cr_assert_eq(update(), 0, "%s", error.message);
 	cr_assert_eq(atomic_load(&broker.requests), 2);
+}
+
+static atomic_bool may_part, has_parted;
+
+/* Answer once; then, when allowed, say good-bye, and only listen. */
+static void part_slowly(struct fake_broker *self)
+{
+	int fd = fake_accept(self);
+	struct fake_request request;
+
+	fake_read(self, fd, &request);
+	fake_answer(self, fd, &request);
+	fake_request_release(&request);
+	while (!atomic_load(&may_part))
+		sched_yield();
+	fake_good_bye(fd, POOLITE_SHUTTING_DOWN, "bye");
+	atomic_store(&has_parted, true);
+	fake_serve(self);
+	while (fake_read(self, fd, &request))
+		fake_request_release(&request);
+	close(fd);
+}
+
+Test(client_faults, a_good_bye_is_heard_before_anything_is_sent)
+{
+	fake_broker_start(&broker, part_slowly);
+	cr_assert_eq(update(), 0);
+	atomic_store(&may_part, true);
+	while (!atomic_load(&has_parted))
+		sched_yield();
+	cr_assert_eq(update(), 0, "%s", error.message);
+	cr_assert_eq(atomic_load(&broker.connections), 2);
+	poolite_close(db);
+	db = NULL;
+	fake_broker_stop(&broker);
+	cr_assert_eq(atomic_load(&broker.requests), 2, "none on the first connection");
 }
 
 /* Refuse newcomers before they say anything. */

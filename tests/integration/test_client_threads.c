@@ -1,9 +1,11 @@
 /* One handle for many threads and for forked children, and cancelling. */
 #include <criterion/criterion.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -117,6 +119,7 @@ static void await_cancel(struct fake_broker *self)
 
 struct caller {
 	pthread_t thread;
+	_Atomic pid_t tid;
 	size_t bytes; /* of its request */
 	int code;
 };
@@ -126,6 +129,7 @@ static void *call_once(void *context)
 	struct caller *caller = context;
 	char *bytes = calloc(1, caller->bytes + 1);
 
+	atomic_store(&caller->tid, (pid_t)syscall(SYS_gettid));
 	caller->code = poolite_update(
 	    db, "x", POOLITE_ARGS(poolite_blob(bytes, caller->bytes)), NULL, NULL);
 	free(bytes);
@@ -152,6 +156,27 @@ Test(client_threads, cancel_reaches_what_is_under_way)
 	    atomic_load(&broker.connections), 1, "and it goes on with its socket");
 }
 
+/* Until the thread waits in the kernel. */
+static void await_sleep(struct caller *caller)
+{
+	char path[64], line[256];
+	char state = 'R';
+
+	while (atomic_load(&caller->tid) == 0)
+		sched_yield();
+	snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)caller->tid);
+	while (state != 'S') {
+		FILE *file = fopen(path, "r");
+		char *end =
+		    file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
+
+		state = end ? end[2] : 'R';
+		if (file)
+			fclose(file);
+		sched_yield();
+	}
+}
+
 Test(client_threads, cancel_waits_for_a_request_to_be_out)
 {
 	struct caller caller = {.bytes = (size_t)8 << 20};
@@ -161,15 +186,23 @@ Test(client_threads, cancel_waits_for_a_request_to_be_out)
 	pthread_create(&caller.thread, NULL, call_once, &caller);
 	while (atomic_load(&broker.connections) == 0)
 		sched_yield();
-	/* Its eight megabytes cannot be out: nobody reads them yet.  They may not
-	 * be on their way either, so cancel until the broker has seen it. */
+	await_sleep(&caller); /* in the midst of eight megabytes that nobody reads */
+	cr_assert_eq(poolite_cancel(db, &error), 0);
 	atomic_store(&may_read, true);
-	while (atomic_load(&broker.cancels) == 0) {
-		cr_assert_eq(poolite_cancel(db, &error), 0);
-		sched_yield();
-	}
 	pthread_join(caller.thread, NULL);
 	cr_assert_eq(caller.code, POOLITE_CANCELLED);
+	cr_assert_eq(atomic_load(&broker.cancels), 1);
+}
+
+Test(client_threads, cancel_leaves_a_transaction_alone_between_its_requests)
+{
+	struct poolite_tx *tx;
+
+	fake_broker_start(&broker, fake_serve);
+	cr_assert_eq(poolite_begin(db, POOLITE_WRITE, &tx, &error), 0);
+	cr_assert_eq(poolite_cancel(db, &error), 0);
+	cr_assert_eq(poolite_tx_commit(tx, &error), 0);
+	cr_assert_eq(atomic_load(&broker.cancels), 0);
 }
 
 /* ---- fork ---------------------------------------------------------------- */
