@@ -359,7 +359,7 @@ static int replace_refused_functions(sqlite3 *db)
 	for (size_t i = 0; refused_functions[i] != NULL; i++)
 		for (int argc = 1; argc <= 3 && rc == SQLITE_OK; argc++)
 			rc = sqlite3_create_function(db, refused_functions[i], argc,
-			    SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, fail_call, NULL, NULL);
+			    SQLITE_UTF8, NULL, fail_call, NULL, NULL);
 	return rc;
 }
 

@@ -61,7 +61,7 @@ static size_t quoted_end(const struct lexer *lexer, size_t at, unsigned char clo
 	for (at++; byte_at(lexer, at) != 0; at++) {
 		if (byte_at(lexer, at) != close)
 			continue;
-		if (close == ']' || byte_at(lexer, at + 1) != close)
+		if (byte_at(lexer, at + 1) != close)
 			return at + 1;
 		at++;
 	}
