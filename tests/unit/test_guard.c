@@ -653,8 +653,8 @@ static const char *const honest[] = {
     "CREATE UNIQUE INDEX IF NOT EXISTS u ON t(lower(b), a DESC)",
     "CREATE VIEW w2 AS WITH x AS (SELECT a FROM t) SELECT a, count(*) OVER () n FROM x",
     "SELECT * FROM w2, v",
-    "CREATE TRIGGER tr AFTER INSERT ON t WHEN new.a > 0 BEGIN"
-    " INSERT INTO copy(a) VALUES(last_insert_rowid()); UPDATE copy SET c=changes(); END",
+    ("CREATE TRIGGER tr AFTER INSERT ON t WHEN new.a > 0 BEGIN"
+     " INSERT INTO copy(a) VALUES(last_insert_rowid()); UPDATE copy SET c=changes(); END"),
     "CREATE TRIGGER io INSTEAD OF INSERT ON v BEGIN INSERT INTO t(a) VALUES(new.a); END",
     "INSERT INTO t VALUES(10, 'ten', 10)",
     "INSERT INTO v(a) VALUES(11)",
@@ -693,8 +693,8 @@ static const char *const honest_virtual[] = {
     "CREATE VIRTUAL TABLE f USING fts5(title, body, tokenize='porter unicode61', prefix='2 3')",
     "INSERT INTO f VALUES('hello', 'brave new world')",
     "INSERT INTO f SELECT b, c FROM t",
-    "SELECT highlight(f, 0, '[', ']'), snippet(f, 1, '<', '>', '...', 5), bm25(f) FROM f"
-    " WHERE f MATCH 'hel* OR world' ORDER BY rank",
+    ("SELECT highlight(f, 0, '[', ']'), snippet(f, 1, '<', '>', '...', 5), bm25(f) FROM f"
+     " WHERE f MATCH 'hel* OR world' ORDER BY rank"),
     "SELECT * FROM f('hello')",
     "UPDATE f SET body='other' WHERE rowid=1",
     "INSERT INTO f(f) VALUES('rebuild')",
@@ -761,8 +761,8 @@ static const char *const honest_queries[] = {
     "SELECT * FROM json_each('[1,2]'), json_tree('{\"a\":1}')",
     "SELECT json_group_array(a), json_group_object(a, b) FROM t",
     "WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM c WHERE n < 9) SELECT sum(n) FROM c",
-    "SELECT row_number() OVER w, lag(a) OVER w, sum(c) OVER (ROWS 1 PRECEDING) FROM t"
-    " WINDOW w AS (PARTITION BY c ORDER BY a)",
+    ("SELECT row_number() OVER w, lag(a) OVER w, sum(c) OVER (ROWS 1 PRECEDING) FROM t"
+     " WINDOW w AS (PARTITION BY c ORDER BY a)"),
     "SELECT date('now'), julianday('now'), strftime('%Y', 'now'), unixepoch(), current_date",
     "SELECT abs(-1), printf('%d', 1), format('%s', 'x'), hex(randomblob(4)), zeroblob(3), sqrt(2)",
     "SELECT sqlite_version(), sqlite_source_id(), sqlite_compileoption_used('THREADSAFE')",
