@@ -12,6 +12,7 @@
 
 #include "tests/support/check.h"
 #include "tests/support/direct.h"
+#include "tests/support/wire.h"
 
 #define FLAGS_MAX (sizeof(((struct poolited *)0)->flags) / sizeof(char *))
 
@@ -144,6 +145,7 @@ void poolited_end(struct poolited *broker)
 	}
 	if (!broker->pid)
 		return;
+	wire_forget_all(); /* an open transaction would use up the grace */
 	status = poolited_stop(broker);
 	CHECK(status == 0, "the broker ended with status %d:\n%s", status, broker->log);
 	direct_check(broker->database);

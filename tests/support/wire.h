@@ -30,7 +30,7 @@ struct wire *wire_open(const struct poolited *broker);
 void wire_close(struct wire *wire);
 /** Close the sending half. */
 void wire_half_close(struct wire *wire);
-/** In a forked client: close all that the parent had, without a byte. */
+/** Close all that are open: in a forked client those of its parent, at a test's end its own. */
 void wire_forget_all(void);
 int wire_fd(const struct wire *wire);
 
