@@ -199,6 +199,38 @@ Test(client_faults, a_closing_notification_is_the_answer)
 	cr_assert_eq(atomic_load(&broker.requests), 1);
 }
 
+/* Answer the first request, and say good-bye to the second. */
+static void part_at_the_second(struct fake_broker *self)
+{
+	int fd = fake_accept(self);
+	struct fake_request request;
+
+	fake_read(self, fd, &request);
+	fake_answer(self, fd, &request);
+	fake_request_release(&request);
+	fake_read(self, fd, &request);
+	fake_good_bye(fd, POOLITE_SHUTTING_DOWN, "bye");
+	fake_request_release(&request);
+	close(fd);
+	fake_serve(self);
+}
+
+Test(client_faults, a_write_is_not_sent_again_after_a_good_bye_and_a_ping_is)
+{
+	fake_broker_start(&broker, part_at_the_second);
+	cr_assert_eq(update(), 0);
+	expect(update(), POOLITE_SHUTTING_DOWN, POOLITE_DONE_NO);
+	cr_assert_eq(atomic_load(&broker.requests), 2);
+	poolite_close(db);
+	db = NULL;
+	fake_broker_stop(&broker);
+	cr_assert_eq(poolite_open(broker.path, NULL, &db, &error), 0);
+	fake_broker_start(&broker, part_at_the_second);
+	cr_assert_eq(update(), 0);
+	cr_assert_eq(poolite_ping(db, &error), 0, "%s", error.message);
+	cr_assert_eq(atomic_load(&broker.requests), 5);
+}
+
 Test(client_faults, inside_a_transaction_a_lost_broker_means_a_rollback)
 {
 	enum trick trick = HANG_UP;
