@@ -92,12 +92,17 @@ static enum poolite_code by_deadline_in_a_write(void)
 
 static enum poolite_code by_cancel_in_a_write(void)
 {
-	uint32_t msgid;
+	const struct reply *next;
 
 	begin_and_write();
-	msgid = wire_sql(a, "update", ENDLESS_WRITE);
-	CHECK_TEXT(call(a, "cancel", "[%u]", msgid), "true");
-	expect_error(a, msgid, POOLITE_CANCELLED, NULL);
+	do { /* until the cancel comes when the write has begun */
+		uint32_t msgid = wire_sql(a, "update", ENDLESS_WRITE);
+		wire_sync(b);
+		CHECK_TEXT(call(a, "cancel", "[%u]", msgid), "true");
+		expect_error(a, msgid, POOLITE_CANCELLED, NULL);
+		next = wire_receive(a, wire_sql(a, "query", "SELECT 1"));
+	} while (next->failure.code == POOLITE_OK);
+	CHECK_EQ(next->failure.code, POOLITE_CANCELLED);
 	return POOLITE_CANCELLED;
 }
 
