@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "broker/db/memory.h"
 #include "broker/dispatch.h"
 #include "broker/log.h"
 #include "broker/net/completion.h"
@@ -31,11 +32,18 @@ static void before_block(void *context)
 	session_settle_all(&broker->sessions);
 }
 
+static void stop_if_must(struct broker *broker)
+{
+	if (broker->stage == BROKER_SERVING && atomic_load(&broker->database.must_stop))
+		broker_stop(broker, BROKER_EXIT_UNKNOWN);
+}
+
 static void on_wake(void *context)
 {
 	struct broker *broker = context;
 
 	clock_advance(&broker->clock);
+	stop_if_must(broker);
 	if (broker->pool.writer)
 		pool_pump(&broker->pool); /* the gate may have opened */
 }
@@ -105,6 +113,7 @@ static void on_tick(void *context)
 	int64_t now_ns = clock_advance(&broker->clock);
 	struct transaction *transaction, *next;
 
+	stop_if_must(broker);
 	session_watch_all(&broker->sessions);
 	DL_FOREACH_SAFE(broker->transactions, transaction, next)
 	transaction_tick(transaction, now_ns);
@@ -124,10 +133,10 @@ void broker_stop(struct broker *broker, int status)
 
 	if (status)
 		broker->exit_status = status;
-	if (broker->stage != BROKER_SERVING) {
-		broker->grace_until_ns = now_ns;
+	else if (broker->stage != BROKER_SERVING)
+		broker->grace_until_ns = now_ns; /* asked again: cut it short */
+	if (broker->stage != BROKER_SERVING)
 		return;
-	}
 	broker->stage = BROKER_DRAINING;
 	broker->grace_until_ns = clock_after(now_ns, broker->settings.grace_ns);
 	/* The path goes first: from now on a client finds no broker, and retries
@@ -418,6 +427,7 @@ struct broker *broker_create(
 	broker->listener.fd = broker->listener.lock_fd = -1;
 	broker->stats_listener.fd = broker->stats_listener.lock_fd = -1;
 	broker->started_unix = clock_unix_seconds();
+	memory_install();
 	clock_init(&broker->clock);
 	fit_descriptors(broker);
 	/* The database first: a client that connects is served. */

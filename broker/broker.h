@@ -69,7 +69,8 @@ int broker_run(struct broker *broker);
 /** After broker_run, or a failed start.  NULL: nothing. */
 void broker_free(struct broker *broker);
 
-/** Loop thread: stop cleanly; a second call cuts the grace short.  ${status} is the exit status. */
+/** Loop thread: stop cleanly, within the grace.  A second call with ${status} 0 cuts the
+ *  grace short; any other is the exit status. */
 void broker_stop(struct broker *broker, int status);
 
 /** Exit status after a COMMIT whose outcome nobody knows (EX_IOERR). */

@@ -8,6 +8,19 @@
 #define BACK_OFF_FIRST_NS (100 * CLOCK_NS_PER_MS)
 #define BACK_OFF_MAX_NS   (10 * CLOCK_NS_PER_SEC)
 
+/*
+ * A full disk only puts the checkpoint off.  After a failed write or sync the
+ * kernel may have dropped the pages, and a second sync would say it is fine:
+ * never again on this WAL.
+ */
+static void judge(struct database *database, const struct poolite__failure *failure)
+{
+	if (failure->code == POOLITE_STORAGE && !connection_is_disk_full(failure))
+		database_must_stop(database, "the disk failed in a checkpoint");
+	else if (failure->code == POOLITE_CORRUPT)
+		database_refuse_writes(database, POOLITE_CORRUPT, failure->message);
+}
+
 static int run(struct writer *writer, enum connection_checkpoint mode)
 {
 	struct writer_counters *counters = &writer->counters;
@@ -29,6 +42,7 @@ static int run(struct writer *writer, enum connection_checkpoint mode)
 	} else {
 		atomic_fetch_add(&counters->checkpoint_errors, 1);
 		log_warning("checkpoint failed: %s", failure.message);
+		judge(writer->database, &failure);
 	}
 	atomic_store(&counters->wal_bytes, connection_wal_bytes(writer->connection));
 	return rc;
@@ -128,5 +142,10 @@ bool checkpoint_has_room(struct writer *writer)
 
 void checkpoint_at_stop(struct writer *writer)
 {
+	/* What is wrong with the file must not be carried further; opening it recovers. */
+	if (atomic_load(&writer->database->refuses_writes)) {
+		connection_leave_wal(writer->connection);
+		return;
+	}
 	run(writer, CHECKPOINT_TRUNCATE);
 }

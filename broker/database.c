@@ -2,7 +2,23 @@
 
 #include <stdio.h>
 
+#include "broker/db/memory.h"
 #include "broker/log.h"
+#include "broker/net/completion.h"
+
+#define MEMORY_CAP_BASE ((int64_t)32 << 20)
+
+/* Beside the page cache, a few of the largest values at once. */
+static int64_t memory_cap(const struct settings *settings)
+{
+	return (int64_t)settings->cache_bytes + 4 * (int64_t)settings->max_result_bytes +
+	    MEMORY_CAP_BASE;
+}
+
+void database_cap_thread(const struct database *database)
+{
+	memory_cap_thread(memory_cap(database->settings));
+}
 
 int database_connect(struct database *database, bool is_writer,
     struct connection **connection, struct poolite__failure *failure)
@@ -40,15 +56,12 @@ void database_disconnect(struct database *database, struct connection *connectio
 }
 
 int database_commit(struct database *database, struct connection *connection,
-    struct poolite__failure *failure, bool *is_fatal)
+    struct poolite__failure *failure)
 {
 	int rc = connection_commit(connection, failure);
 
-	*is_fatal = rc && failure->is_unknown;
-	if (*is_fatal)
-		database_refuse_writes(database, POOLITE_STORAGE,
-		    "a COMMIT failed with an unknown outcome; the broker stops, starting it again "
-		    "recovers the database");
+	if (rc && failure->is_unknown)
+		database_must_stop(database, "a COMMIT failed with an unknown outcome");
 	if (rc)
 		return rc;
 	atomic_fetch_add(&database->commit_seq, 1);
@@ -58,6 +71,17 @@ int database_commit(struct database *database, struct connection *connection,
 	failure->code = POOLITE_OUTCOME_UNKNOWN;
 	failure->is_unknown = true;
 	return failure->code;
+}
+
+void database_must_stop(struct database *database, const char *why)
+{
+	char message[POOLITE__MESSAGE_BYTES];
+
+	snprintf(message, sizeof message,
+	    "%s; the broker stops, and starting it again recovers the database", why);
+	database_refuse_writes(database, POOLITE_STORAGE, message);
+	atomic_store(&database->must_stop, true);
+	completion_wake(database->completion);
 }
 
 void database_refuse_writes(

@@ -38,12 +38,15 @@ struct database {
 	_Atomic bool refuses_writes; /* set once, never cleared */
 	char why[POOLITE__MESSAGE_BYTES]; /* then: the reason; written before the flag */
 	enum poolite_code refusal;        /* then: STORAGE or CORRUPT */
-	int64_t wal_bytes_max;      /* wal_limit, at most a quarter of the free disk */
+	int64_t wal_bytes_max;  /* wal_limit, at most a quarter of the free disk */
+	_Atomic bool must_stop; /* the broker has to: what the disk holds is not known */
 	_Atomic bool is_wal_pinned; /* near that limit: the loop ends the oldest reads */
 	_Atomic uint64_t connections_created;
 	_Atomic int connections_open;
 };
 
+/** First thing on a connection's thread: cap the memory that its connection may take. */
+void database_cap_thread(const struct database *database);
 /** Open a connection of the database as its settings say. */
 int database_connect(struct database *database, bool is_writer,
     struct connection **connection, struct poolite__failure *failure);
@@ -55,10 +58,13 @@ void database_disconnect(struct database *database, struct connection *connectio
  * commit_seq is raised, and the files looked at.
  *
  * Returns 0, or a code with ${failure}.  When is_unknown is set, no more writes are
- * taken; *${is_fatal} then tells that SQLite itself cannot say, and the broker must stop.
+ * taken; when not even SQLite can tell, the broker stops (database_must_stop).
  */
 int database_commit(struct database *database, struct connection *connection,
-    struct poolite__failure *failure, bool *is_fatal);
+    struct poolite__failure *failure);
+
+/** The disk failed under SQLite: take no more writes, and stop.  Any connection's thread. */
+void database_must_stop(struct database *database, const char *why);
 
 /** From now on no write is taken; the first reason stays.  Any connection's thread. */
 void database_refuse_writes(

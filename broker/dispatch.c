@@ -17,6 +17,9 @@ static struct broker *broker_of(const struct session *session)
 	return session_context(session);
 }
 
+/* What may lie unread before errors need room in the budget, like all else. */
+#define UNREAD_ERROR_BYTES ((size_t)16 << 10)
+
 /* ---- answers --------------------------------------------------------------- */
 
 static void log_answer(const struct job *job, int64_t took_ns)
@@ -33,18 +36,35 @@ static void log_answer(const struct job *job, int64_t took_ns)
 	    (double)took_ns / 1e6);
 }
 
+/*
+ * An error as an answer.  Errors are small, and get through when the budget is
+ * used up, but not to a client that lets its answers lie: that one is closed.
+ */
+static void pack_failure(struct broker *broker, struct session *session, uint32_t msgid,
+    const struct poolite__failure *failure, struct poolite__buf *answer)
+{
+	poolite__buf_release(answer);
+	poolite__buf_init(answer, SIZE_MAX, &broker->budget);
+	poolite__pack_error_answer(answer, msgid, failure);
+	if (!answer->failed)
+		return;
+	poolite__buf_release(answer);
+	if (session_unread_bytes(session) > UNREAD_ERROR_BYTES) {
+		session_abandon(session);
+		return;
+	}
+	poolite__buf_init(answer, SIZE_MAX, NULL);
+	poolite__pack_error_answer(answer, msgid, failure);
+}
+
 void dispatch_answer(struct broker *broker, struct job *job)
 {
 	struct client *client = session_data(job->session);
 	int64_t now_ns = clock_now(&broker->clock);
 
-	if (job->failure.code) {
-		poolite__buf_release(&job->answer);
-		/* Errors are small, and must get through when the budget is used up. */
-		poolite__buf_init(&job->answer, SIZE_MAX, NULL);
-		poolite__pack_error_answer(
-		    &job->answer, job->request.msgid, &job->failure);
-	}
+	if (job->failure.code)
+		pack_failure(broker, job->session, job->request.msgid, &job->failure,
+		    &job->answer);
 	stats_count(&broker->stats, job->request.method, job->failure.code,
 	    job->started_ns ? job->started_ns - job->received_ns : -1,
 	    now_ns - job->received_ns);
@@ -124,8 +144,6 @@ static void plain_done(struct job *job)
 			    job->request.sql_len, ROUTE_WRITE);
 		writer_submit(broker->pool.writer, job);
 	} else {
-		if (job->is_fatal)
-			broker_stop(broker, BROKER_EXIT_UNKNOWN);
 		learn(broker, job);
 		dispatch_answer(broker, job);
 	}
@@ -330,7 +348,7 @@ static void refuse_overloaded(
 	poolite__fail(&failure, POOLITE_OVERLOADED,
 	    "the broker's memory for requests (max_buffered_bytes) is used up; try again later");
 	poolite__buf_init(&answer, SIZE_MAX, NULL);
-	poolite__pack_error_answer(&answer, request->msgid, &failure);
+	pack_failure(broker, session, request->msgid, &failure, &answer);
 	stats_count(&broker->stats, request->method, failure.code, -1, 0);
 	session_begin_request(session, 0);
 	session_end_request(session, 0, &answer);

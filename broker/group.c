@@ -24,13 +24,12 @@ static void fail_as(struct job *job, const struct poolite__failure *failure)
 }
 
 /* Those that had succeeded share the group's fate; the others keep their own error. */
-static void fail_all(struct job **members, size_t count,
-    const struct poolite__failure *failure, bool is_fatal)
+static void fail_all(
+    struct job **members, size_t count, const struct poolite__failure *failure)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (members[i]->failure.code == 0)
 			fail_as(members[i], failure);
-		members[i]->is_fatal |= is_fatal;
 	}
 }
 
@@ -89,14 +88,12 @@ static enum attempt finish(struct writer *writer, struct job **members, size_t r
 {
 	struct writer_counters *counters = &writer->counters;
 	struct poolite__failure failure;
-	bool is_fatal;
-	int rc =
-	    database_commit(writer->database, writer->connection, &failure, &is_fatal);
+	int rc = database_commit(writer->database, writer->connection, &failure);
 
 	if (rc == POOLITE_CONSTRAINT && ran > 1)
 		return ATTEMPT_UNTOLD;
 	if (rc) {
-		fail_all(members, ran, &failure, is_fatal);
+		fail_all(members, ran, &failure);
 		return ATTEMPT_COMMITTED;
 	}
 	atomic_fetch_add(&counters->groups, 1);
@@ -116,7 +113,7 @@ static enum attempt attempt(struct writer *writer, struct job **members, size_t 
 	*ran = count;
 	if (database_refuses_writes(writer->database, &failure) ||
 	    connection_begin_write(writer->connection, &failure)) {
-		fail_all(members, count, &failure, false);
+		fail_all(members, count, &failure);
 		return ATTEMPT_REFUSED;
 	}
 	note_foreigners(writer);
@@ -132,7 +129,7 @@ static enum attempt attempt(struct writer *writer, struct job **members, size_t 
 		if (database_refuses_writes(writer->database, &failure)) {
 			/* It met damage: nothing of this group is to be trusted. */
 			connection_rollback(writer->connection);
-			fail_all(members, count, &failure, false);
+			fail_all(members, count, &failure);
 			return ATTEMPT_REFUSED;
 		}
 	}

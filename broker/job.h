@@ -81,7 +81,6 @@ struct job {
 	bool needs_writer;  /* a reader found that the text writes; nothing was done */
 	bool is_write;      /* the text writes */
 	bool has_ended;     /* of a transaction's job: the transaction is over */
-	bool is_fatal;      /* the outcome is unknown: the broker has to stop */
 	bool breaks_reader; /* the connection must be replaced */
 	struct poolite__failure failure; /* code 0: the answer is complete */
 	struct poolite__buf answer;      /* the whole message to send; empty on failure */

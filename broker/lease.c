@@ -11,6 +11,7 @@ void lease_begin(
 	bool is_read = job->request.options.is_read;
 
 	(void)database;
+	connection_forget_counters(connection);
 	if (is_read)
 		connection_begin_read(connection, &job->failure);
 	else
@@ -35,7 +36,7 @@ static void commit(struct database *database, struct connection *connection,
 		return;
 	}
 	if (is_writer)
-		rc = database_commit(database, connection, &job->failure, &job->is_fatal);
+		rc = database_commit(database, connection, &job->failure);
 	else
 		rc = connection_commit(connection, &job->failure);
 	if (rc == 0)

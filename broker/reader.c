@@ -75,6 +75,7 @@ static void *serve(void *context)
 	struct poolite__failure failure = {0};
 	struct job *job;
 
+	database_cap_thread(reader->database);
 	if (database_connect(reader->database, false, &connection, &failure))
 		log_warning("reader %u: cannot open a connection: %s", reader->number,
 		    failure.message);

@@ -248,8 +248,6 @@ static void on_done(struct job *job)
 
 	pool_return(&broker->pool, job);
 	transaction->running = NULL;
-	if (job->is_fatal)
-		broker_stop(broker, BROKER_EXIT_UNKNOWN);
 	if (transaction->state == TRANSACTION_BEGINNING) {
 		begun(transaction, job);
 	} else if (transaction->state == TRANSACTION_ENDING) {

@@ -250,6 +250,7 @@ static void *serve(void *context)
 	struct writer *writer = context;
 	struct job *jobs[GROUP_MEMBERS_MAX];
 
+	database_cap_thread(writer->database);
 	pthread_mutex_lock(&writer->mutex);
 	for (;;) {
 		size_t count = 1;

@@ -90,6 +90,10 @@ void connection_nudge(struct connection *connection)
 
 static enum poolite_code code_of(int rc)
 {
+	/* A virtual table or sqlite_sequence that makes no sense to SQLite: ordinary SQL gets
+	 * there (external content, UPDATE sqlite_sequence), the file is sound. */
+	if (rc == SQLITE_CORRUPT_VTAB || rc == SQLITE_CORRUPT_SEQUENCE)
+		return POOLITE_SQL_ERROR;
 	switch (rc & 0xff) {
 	case SQLITE_CONSTRAINT: return POOLITE_CONSTRAINT;
 	case SQLITE_FULL:
@@ -345,6 +349,11 @@ bool connection_was_converted(const struct connection *connection)
 	return connection->was_converted;
 }
 
+bool connection_is_disk_full(const struct poolite__failure *failure)
+{
+	return (failure->sqlite & 0xff) == SQLITE_FULL;
+}
+
 const char *connection_sqlite_version(void)
 {
 	return sqlite3_libversion();
@@ -516,6 +525,11 @@ int connection_checkpoint(struct connection *connection, enum connection_checkpo
 		return poolite__fail(failure, POOLITE_BUSY, "readers are in the way");
 	connection->wal_pages = 0;
 	return 0;
+}
+
+void connection_leave_wal(struct connection *connection)
+{
+	sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 }
 
 static int look_up(struct connection_file *file)

@@ -41,6 +41,8 @@ void connection_close(struct connection *connection);
 
 /** Writer: the file was not in WAL mode when it was opened. */
 bool connection_was_converted(const struct connection *connection);
+/** Whether a STORAGE failure is a full disk, after which all can go on. */
+bool connection_is_disk_full(const struct poolite__failure *failure);
 /** SQLite's version at run time, "3.40.1". */
 const char *connection_sqlite_version(void);
 /** SQLite's version as a number, 3040001. */
@@ -118,6 +120,9 @@ enum connection_checkpoint { CHECKPOINT_PASSIVE, CHECKPOINT_TRUNCATE };
  */
 int connection_checkpoint(struct connection *connection, enum connection_checkpoint mode,
     struct poolite__failure *failure);
+
+/** Closing makes no checkpoint: the WAL stays as it is, for whoever opens the file next. */
+void connection_leave_wal(struct connection *connection);
 
 /** Remember which files are open.  After the first transaction, so that all three exist. */
 void connection_remember_files(struct connection *connection);

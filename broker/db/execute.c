@@ -9,12 +9,18 @@
 
 /* ---- from a text to a statement ------------------------------------------ */
 
+/* Further statements of a refused text that the guard is asked about: it is an error
+ * either way, and each one costs a copy of the rest. */
+#define TAIL_STATEMENTS_MAX 16
+
 static int refuse_second_statement(struct connection *connection, const char *tail,
     size_t len, struct poolite__failure *failure)
 {
 	/* The guard speaks first, about every statement of the text.  Compiling
 	 * is harmless: what acts when compiled is not let through. */
-	while (!sql_text_is_blank(tail, len)) {
+	for (int i = 0; i < TAIL_STATEMENTS_MAX && !sql_text_is_blank(tail, len) &&
+	     !connection_stop_reason(connection);
+	     i++) {
 		sqlite3_stmt *stmt = NULL;
 		const char *next = NULL;
 		if (guard_refuses_text(&connection->guard, tail, len))
@@ -286,10 +292,32 @@ static void count_changes(struct connection *connection,
 	bool is_dml = (statement->facts & GUARD_CHANGES) &&
 	    !(statement->facts & GUARD_DDL) && is_written(execution, statement);
 	int64_t changes = is_dml ? sqlite3_changes64(connection->db) : 0;
+	int64_t rowid = sqlite3_last_insert_rowid(connection->db);
 
 	execution->changes += changes;
 	if (changes > 0 && (statement->facts & GUARD_INSERTS))
-		execution->last_insert_id = sqlite3_last_insert_rowid(connection->db);
+		execution->last_insert_id = rowid;
+}
+
+/*
+ * An INSERT need not give a rowid (WITHOUT ROWID, DO UPDATE): SQLite then still
+ * tells the last one before it.  So that one is put away while it runs, unless
+ * the text itself asks for it.
+ */
+static int64_t put_rowid_away(
+    struct connection *connection, const struct statement *statement)
+{
+	int64_t before = sqlite3_last_insert_rowid(connection->db);
+
+	if ((statement->facts & GUARD_INSERTS) && !(statement->facts & GUARD_COUNTERS))
+		sqlite3_set_last_insert_rowid(connection->db, 0);
+	return before;
+}
+
+static void put_rowid_back(struct connection *connection, int64_t before)
+{
+	if (sqlite3_last_insert_rowid(connection->db) == 0)
+		sqlite3_set_last_insert_rowid(connection->db, before);
 }
 
 /* Everything that can be refused before the first step. */
@@ -322,6 +350,33 @@ static int admit(struct connection *connection, struct statement *statement,
 	return rc;
 }
 
+/* Step to the end.  SQLite's last code, or a negative one of ours. */
+static int step_all(
+    sqlite3_stmt *stmt, struct poolite__rows *rows, struct poolite__buf *out)
+{
+	int rc = sqlite3_step(stmt);
+
+	if (rows && (rc == SQLITE_ROW || rc == SQLITE_DONE))
+		return pack_rows(stmt, rc, rows, out);
+	while (rc == SQLITE_ROW) /* a script's SELECT: its rows go nowhere */
+		rc = sqlite3_step(stmt);
+	return rc;
+}
+
+static int close_result(const struct execution *execution,
+    const struct statement *statement, struct poolite__rows *rows,
+    struct poolite__buf *out, struct poolite__failure *failure)
+{
+	if (!rows)
+		poolite__pack_changes(out, execution->changes, execution->last_insert_id);
+	else if (is_written(execution, statement))
+		poolite__rows_close_written(
+		    rows, execution->changes, execution->last_insert_id);
+	else
+		poolite__rows_close(rows);
+	return out->failed ? fail_on_buffer(out->failed, failure) : 0;
+}
+
 static int run(struct connection *connection, struct statement *statement,
     struct execution *execution, struct poolite__buf *out,
     struct poolite__failure *failure)
@@ -330,6 +385,7 @@ static int run(struct connection *connection, struct statement *statement,
 	    (execution->result == EXECUTE_EITHER &&
 		sqlite3_column_count(statement->stmt) > 0);
 	struct poolite__rows rows;
+	int64_t rowid;
 	int rc = bind_args(statement->stmt, execution->args, failure);
 
 	if (rc)
@@ -337,27 +393,19 @@ static int run(struct connection *connection, struct statement *statement,
 	/* Many short statements never let SQLite ask the progress handler. */
 	if (connection_stop_reason(connection))
 		return connection_failure(connection, SQLITE_INTERRUPT, failure);
-	rc = sqlite3_step(statement->stmt);
-	if (has_rows && (rc == SQLITE_ROW || rc == SQLITE_DONE))
-		rc = pack_rows(statement->stmt, rc, &rows, out);
-	while (rc == SQLITE_ROW) /* an update cannot get here; a script's SELECT can */
-		rc = sqlite3_step(statement->stmt);
+	rowid = put_rowid_away(connection, statement);
+	rc = step_all(statement->stmt, has_rows ? &rows : NULL, out);
+	if (rc == SQLITE_DONE)
+		count_changes(connection, statement, execution);
+	put_rowid_back(connection, rowid);
 	if (rc < 0)
 		return fail_on_buffer(rc, failure);
 	if (rc != SQLITE_DONE)
 		return connection_failure(
 		    connection, sqlite3_extended_errcode(connection->db), failure);
-	count_changes(connection, statement, execution);
-	if (!out)
-		return 0;
-	if (!has_rows)
-		poolite__pack_changes(out, execution->changes, execution->last_insert_id);
-	else if (is_written(execution, statement))
-		poolite__rows_close_written(
-		    &rows, execution->changes, execution->last_insert_id);
-	else
-		poolite__rows_close(&rows);
-	return out->failed ? fail_on_buffer(out->failed, failure) : 0;
+	return out
+	    ? close_result(execution, statement, has_rows ? &rows : NULL, out, failure)
+	    : 0;
 }
 
 int execute_statement(struct connection *connection, struct execution *execution,

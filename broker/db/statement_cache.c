@@ -50,7 +50,9 @@ void statement_cache_add(struct statement_cache *cache, const char *sql, size_t 
 {
 	struct cached_statement *entry;
 
-	if (len > STATEMENT_CACHE_TEXT_BYTES)
+	if (len > STATEMENT_CACHE_TEXT_BYTES ||
+	    sqlite3_stmt_status(statement->stmt, SQLITE_STMTSTATUS_MEMUSED, 0) >
+		STATEMENT_CACHE_MEMORY)
 		return;
 	entry = calloc(1, sizeof *entry + len);
 	if (!entry)

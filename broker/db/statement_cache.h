@@ -13,7 +13,9 @@
 
 /* Statements per connection, and the longest text that is kept: what is
  * longer is mostly generated and never comes again. */
-#define STATEMENT_CACHE_ENTRIES    256
+#define STATEMENT_CACHE_ENTRIES 256
+#define STATEMENT_CACHE_MEMORY                                                           \
+	(64 << 10) /* bytes of one compiled statement: 16 MiB in all */
 #define STATEMENT_CACHE_TEXT_BYTES ((size_t)16 << 10)
 
 struct cached_statement;

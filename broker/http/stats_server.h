@@ -21,8 +21,8 @@ enum stats_document { STATS_DOCUMENT_STATS, STATS_DOCUMENT_HEALTH };
  *
  * Returns false when the broker did not answer in time (HTTP 503).
  */
-typedef bool (*stats_source)(
-    void *context, enum stats_document which, struct poolite__buf *document, bool *is_healthy);
+typedef bool (*stats_source)(void *context, enum stats_document which,
+    struct poolite__buf *document, bool *is_healthy);
 
 struct stats_server;
 
@@ -30,8 +30,8 @@ struct stats_server;
  * Serve on ${listen_fd}, a listening Unix socket that the server takes over.
  * Returns NULL with the reason in ${error} (of ${error_size} bytes).
  */
-struct stats_server *stats_server_start(int listen_fd, stats_source source, void *context,
-    char *error, size_t error_size);
+struct stats_server *stats_server_start(
+    int listen_fd, stats_source source, void *context, char *error, size_t error_size);
 
 /** Stop and free; waits for its thread.  The socket's path is the caller's to remove.  NULL: nothing. */
 void stats_server_stop(struct stats_server *server);

@@ -15,6 +15,8 @@
 
 /* Buffers in one writev(2). */
 #define WRITE_BUFS 64
+/* Answers up to this size in all share one of them. */
+#define OUTGOING_SHARED_BYTES ((size_t)16 << 10)
 
 enum session_state { SESSION_OPEN, SESSION_ENDED, SESSION_CLOSING };
 
@@ -39,8 +41,8 @@ struct session {
 	bool is_writing; /* a uv_write is under way */
 	bool is_dirty;   /* on shared->dirty */
 	bool is_watched; /* on shared->watched */
-	bool
-	    is_draining; /* shutdown(SHUT_RD) was done: what is left is read to its end */
+	bool saw_end;    /* of the stream; whole messages in `in` are still to be taken */
+	bool is_draining; /* shutdown(SHUT_RD) was done */
 	bool handle_closed;
 	struct poolite__failure *farewell; /* owns; sent last, or NULL */
 
@@ -53,6 +55,7 @@ struct session {
 	size_t out_skip;  /* bytes of out_head that are written already */
 	size_t out_bytes; /* waiting, those in a uv_write included */
 	uv_write_t write;
+	uint32_t out_count;  /* buffers in the list */
 	uint32_t write_bufs; /* how many of the list the uv_write has */
 	size_t last_queue;   /* uv's write queue at the last tick */
 	int64_t
@@ -64,6 +67,7 @@ struct session {
 };
 
 static void settle(struct session *session);
+static void adjust_reading(struct session *session);
 
 /* ---- lists ------------------------------------------------------------- */
 
@@ -142,6 +146,7 @@ static void drop_output(struct session *session)
 	while (outgoing) {
 		struct outgoing *next = outgoing->next;
 		session->out_bytes -= outgoing->buf.len;
+		session->out_count--;
 		poolite__buf_release(&outgoing->buf);
 		free(outgoing);
 		outgoing = next;
@@ -248,8 +253,7 @@ static bool may_take(const struct session *session)
 {
 	return session->state == SESSION_OPEN &&
 	    session->inflight < session->shared->inflight_max &&
-	       session->inflight_bytes < SESSION_IN_MARK &&
-	    !session_is_full(session);
+	    session->inflight_bytes < SESSION_IN_MARK && !session_is_full(session);
 }
 
 static void break_on_scan(struct session *session, ssize_t code)
@@ -304,15 +308,23 @@ static void take_waiting(struct session *session)
 		poolite__buf_release(&session->in);
 }
 
+/* No more bytes.  The session ends when every whole message has been taken. */
+static void stop_at_end(struct session *session)
+{
+	session->saw_end = true;
+	adjust_reading(session);
+}
+
 static void keep(struct session *session, const uint8_t *data, size_t len)
 {
-	struct poolite__failure failure;
-
 	if (len == 0 || poolite__buf_append(&session->in, data, len) == 0)
 		return;
-	poolite__fail(&failure, POOLITE_OVERLOADED,
-	    "the broker's memory for messages (max_buffered_bytes) is used up");
-	session_break(session, &failure);
+	session->in.failed = 0; /* what is in there was whole, and counts */
+	session->farewell = malloc(sizeof *session->farewell);
+	if (session->farewell)
+		poolite__fail(session->farewell, POOLITE_OVERLOADED,
+		    "the broker's memory for messages (max_buffered_bytes) is used up");
+	stop_at_end(session);
 }
 
 static void allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -346,7 +358,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 		/* A half-closed client still wants its answers; POLLHUP says it is gone. */
 		if (peer_hung_up(session))
 			become_gone(session);
-		end(session);
+		stop_at_end(session);
 		return;
 	}
 	session->progress_ns = clock_now(session->shared->clock);
@@ -354,17 +366,19 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 		taken = take_messages(session, data, (size_t)nread);
 		if (session->state == SESSION_OPEN)
 			keep(session, data + taken, (size_t)nread - taken);
-		return;
-	}
-	keep(session, data, (size_t)nread);
-	if (session->state == SESSION_OPEN)
+	} else {
+		keep(session, data, (size_t)nread);
 		take_waiting(session);
+	}
+	/* At once: libuv goes on reading as long as it is not told to stop. */
+	if (session->state == SESSION_OPEN)
+		adjust_reading(session);
 }
 
 /* Read while there is room.  What waits in `in` behind a full session was read already. */
 static void adjust_reading(struct session *session)
 {
-	bool wants = may_take(session);
+	bool wants = may_take(session) && !session->saw_end;
 
 	if (wants == session->is_reading)
 		return;
@@ -385,6 +399,7 @@ static void free_written(struct session *session, size_t bytes)
 		struct outgoing *first = session->out_head;
 		bytes -= first->buf.len - session->out_skip;
 		session->out_skip = 0;
+		session->out_count--;
 		session->out_head = first->next;
 		if (!session->out_head)
 			session->out_tail = NULL;
@@ -463,6 +478,22 @@ static void flush(struct session *session)
 	}
 }
 
+/* Small answers share a buffer: one each would cost several times their bytes. */
+static bool append_to_tail(struct session *session, struct poolite__buf *buf)
+{
+	struct outgoing *tail = session->out_tail;
+	size_t len = buf->len;
+
+	/* libuv may be writing all there is: then the tail must stay as it is. */
+	if (!tail || session->out_count == session->write_bufs ||
+	    tail->buf.len + len > OUTGOING_SHARED_BYTES ||
+	    poolite__buf_append(&tail->buf, buf->data, len))
+		return false;
+	session->out_bytes += len;
+	poolite__buf_release(buf);
+	return true;
+}
+
 static void send_buf(struct session *session, struct poolite__buf *buf)
 {
 	struct outgoing *outgoing;
@@ -471,6 +502,8 @@ static void send_buf(struct session *session, struct poolite__buf *buf)
 		poolite__buf_release(buf);
 		return;
 	}
+	if (append_to_tail(session, buf))
+		return;
 	outgoing = malloc(sizeof *outgoing);
 	if (!outgoing) { /* an answer that cannot be sent ends the session, never silently */
 		poolite__buf_release(buf);
@@ -486,6 +519,7 @@ static void send_buf(struct session *session, struct poolite__buf *buf)
 		session->out_head = outgoing;
 	session->out_tail = outgoing;
 	session->out_bytes += outgoing->buf.len;
+	session->out_count++;
 }
 
 static void say_farewell(struct session *session)
@@ -522,6 +556,11 @@ void session_end_request(
 bool session_is_full(const struct session *session)
 {
 	return session->out_bytes > SESSION_OUT_MARK;
+}
+
+size_t session_unread_bytes(const struct session *session)
+{
+	return session->out_bytes;
 }
 
 bool session_is_gone(const struct session *session)
@@ -624,6 +663,10 @@ static void settle(struct session *session)
 {
 	take_waiting(session);
 	flush(session);
+	/* Room left and still something in `in`: that is no whole message. */
+	if (session->state == SESSION_OPEN && session->saw_end &&
+	    (session->in.len == 0 || may_take(session)))
+		end(session);
 	if (session->state == SESSION_OPEN)
 		adjust_reading(session);
 	if (session->state == SESSION_ENDED && session->inflight == 0) {

@@ -100,6 +100,8 @@ void session_end_request(
 
 /** Whether so much waits to be read by the client that its next request must wait. */
 bool session_is_full(const struct session *session);
+/** Bytes of answers that wait. */
+size_t session_unread_bytes(const struct session *session);
 /** Whether nobody is there to read answers. */
 bool session_is_gone(const struct session *session);
 /** Whether no message comes any more. */
