@@ -533,10 +533,7 @@ void dispatch_late(struct broker *broker)
 
 	pool_collect_late(&broker->pool, clock_now(&broker->clock), &late);
 	while ((job = job_list_pop(&late))) {
-		bool is_read = job->request.method == POOLITE__BEGIN
-		    ? job->request.options.is_read
-		    : route_of(broker, job) == ROUTE_READ;
-		if (job->failure.code == POOLITE_POOL_TIMEOUT && is_read)
+		if (job->failure.code == POOLITE_POOL_TIMEOUT && job->waits_for_reader)
 			name_readers(broker, job);
 		else if (job->failure.code == POOLITE_POOL_TIMEOUT)
 			name_writer(broker, job);

@@ -74,7 +74,8 @@ struct job {
 	int64_t handed_over_ns; /* to a reader: no later than its snapshot */
 	struct stop stop;
 
-	bool in_transaction; /* between the session's begin and commit */
+	bool waits_for_reader; /* and not for the writer */
+	bool in_transaction;   /* between the session's begin and commit */
 	bool read_only; /* a write is READ_ONLY: its user or transaction may only read */
 
 	/* What its thread tells the loop. */

@@ -85,12 +85,14 @@ void pool_stop(struct pool *pool)
 
 void pool_submit_read(struct pool *pool, struct job *job)
 {
+	job->waits_for_reader = true;
 	job_list_push(&pool->waiting, job);
 	pool_pump(pool);
 }
 
 void pool_submit_begin_read(struct pool *pool, struct job *job)
 {
+	job->waits_for_reader = true;
 	job_list_push(&pool->waiting_begins, job);
 	pool_pump(pool);
 }

@@ -262,8 +262,11 @@ static void *serve(void *context)
 			jobs[0] = job_list_pop(&writer->leased);
 		else
 			count = take(writer, jobs);
-		if (count == 0 || !jobs[0])
-			break; /* only a stop wakes it for nothing */
+		if (count == 0 || !jobs[0]) {
+			if (writer->is_stopping)
+				break;
+			continue; /* it was taken back: late or cancelled */
+		}
 		pthread_mutex_unlock(&writer->mutex);
 		if (writer->is_leased)
 			run_leased(writer, jobs[0]);
@@ -354,6 +357,7 @@ void writer_stop(struct writer *writer)
 
 void writer_submit(struct writer *writer, struct job *job)
 {
+	job->waits_for_reader = false;
 	pthread_mutex_lock(&writer->mutex);
 	job_list_push(&writer->waiting, job);
 	pthread_cond_signal(&writer->wake);
