@@ -26,8 +26,12 @@ static int run(struct writer *writer, enum connection_checkpoint mode)
 	struct writer_counters *counters = &writer->counters;
 	struct poolite__failure failure;
 	int64_t started_ns = clock_raw_ns(), took_ns;
-	int rc = connection_checkpoint(writer->connection, mode, &failure);
+	int rc;
 
+	/* What is wrong with the file must not be carried further; opening it recovers. */
+	if (atomic_load(&writer->database->refuses_writes))
+		return POOLITE_STORAGE;
+	rc = connection_checkpoint(writer->connection, mode, &failure);
 	took_ns = clock_raw_ns() - started_ns;
 	if (took_ns > atomic_load(&counters->longest_checkpoint_ns))
 		atomic_store(&counters->longest_checkpoint_ns, took_ns);
@@ -121,6 +125,8 @@ void checkpoint_after_commit(struct writer *writer)
 
 bool checkpoint_when_idle(struct writer *writer)
 {
+	if (atomic_load(&writer->database->refuses_writes))
+		return false;
 	if (connection_wal_pages(writer->connection) == 0 &&
 	    atomic_load(&writer->counters.wal_bytes) <= gate_bytes(writer))
 		return false;
@@ -133,7 +139,9 @@ bool checkpoint_when_idle(struct writer *writer)
 
 bool checkpoint_has_room(struct writer *writer)
 {
-	if (connection_wal_bytes(writer->connection) < writer->database->wal_bytes_max)
+	/* Where writes are refused, they are to be refused now. */
+	if (atomic_load(&writer->database->refuses_writes) ||
+	    connection_wal_bytes(writer->connection) < writer->database->wal_bytes_max)
 		return true;
 	run(writer, CHECKPOINT_PASSIVE);
 	shorten(writer);
@@ -142,10 +150,7 @@ bool checkpoint_has_room(struct writer *writer)
 
 void checkpoint_at_stop(struct writer *writer)
 {
-	/* What is wrong with the file must not be carried further; opening it recovers. */
-	if (atomic_load(&writer->database->refuses_writes)) {
+	if (atomic_load(&writer->database->refuses_writes))
 		connection_leave_wal(writer->connection);
-		return;
-	}
 	run(writer, CHECKPOINT_TRUNCATE);
 }
