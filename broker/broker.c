@@ -115,8 +115,8 @@ static void on_tick(void *context)
 
 	stop_if_must(broker);
 	session_watch_all(&broker->sessions);
-	DL_FOREACH_SAFE(broker->transactions, transaction, next)
-	transaction_tick(transaction, now_ns);
+	DL_FOREACH_SAFE (broker->transactions, transaction, next)
+		transaction_tick(transaction, now_ns);
 	dispatch_late(broker);
 	if (atomic_load(&broker->database.is_wal_pinned))
 		dispatch_end_oldest_read(broker);

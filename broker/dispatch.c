@@ -228,8 +228,7 @@ static bool cancel_request(struct broker *broker, struct session *session, uint3
 
 	if (!client)
 		return false;
-	DL_FOREACH2(client->jobs, job, mate_next)
-	{
+	DL_FOREACH2 (client->jobs, job, mate_next) {
 		if (job == except || job->request.msgid != msgid)
 			continue;
 		atomic_store(&job->stop.reason, POOLITE_CANCELLED);
@@ -431,8 +430,7 @@ static void cancel_reads(struct broker *broker, struct client *client)
 {
 	struct job *job;
 
-	DL_FOREACH2(client->jobs, job, mate_next)
-	{
+	DL_FOREACH2 (client->jobs, job, mate_next) {
 		if (job->done != plain_done)
 			continue;
 		atomic_store(&job->stop.is_abandoned, true);
@@ -549,12 +547,12 @@ void dispatch_end_oldest_read(struct broker *broker)
 	struct job *oldest = NULL;
 	int64_t oldest_ns = CLOCK_NEVER;
 
-	DL_FOREACH(broker->transactions, transaction)
-	if (transaction_holds_snapshot(transaction) &&
-	    transaction->opened_ns < oldest_ns) {
-		oldest_transaction = transaction;
-		oldest_ns = transaction->opened_ns;
-	}
+	DL_FOREACH (broker->transactions, transaction)
+		if (transaction_holds_snapshot(transaction) &&
+		    transaction->opened_ns < oldest_ns) {
+			oldest_transaction = transaction;
+			oldest_ns = transaction->opened_ns;
+		}
 	for (unsigned i = 0; i < broker->pool.count; i++) {
 		struct job *job = broker->pool.readers[i]->running;
 		if (job && job_is_plain(job) && job->handed_over_ns < oldest_ns) {
@@ -575,19 +573,20 @@ void dispatch_end_all(struct broker *broker)
 	struct session *session = NULL;
 	struct transaction *transaction;
 
-	DL_FOREACH(broker->transactions, transaction)
-	transaction_kill(transaction, POOLITE_SHUTTING_DOWN, "the broker is stopping");
+	/* Those that wait first: what a killed transaction gives back is for nobody. */
 	while ((session = session_next(&broker->sessions, session))) {
 		struct client *client = session_data(session);
 		struct job *job;
 		if (!client)
 			continue;
-		DL_FOREACH2(client->jobs, job, mate_next)
-		{
+		DL_FOREACH2 (client->jobs, job, mate_next) {
 			int none = 0;
 			atomic_compare_exchange_strong(
 			    &job->stop.reason, &none, POOLITE_SHUTTING_DOWN);
 		}
 	}
 	dispatch_late(broker);
+	DL_FOREACH (broker->transactions, transaction)
+		transaction_kill(
+		    transaction, POOLITE_SHUTTING_DOWN, "the broker is stopping");
 }

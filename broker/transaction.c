@@ -299,9 +299,9 @@ static void hurry(struct transaction *transaction)
 	if (!transaction->running || transaction->running->kind != JOB_REQUEST ||
 	    transaction->state == TRANSACTION_ENDING)
 		return;
-	DL_FOREACH(transaction->held.head, job)
-	if (job->request.method == POOLITE__COMMIT)
-		return;
+	DL_FOREACH (transaction->held.head, job)
+		if (job->request.method == POOLITE__COMMIT)
+			return;
 	atomic_store(&transaction->running->stop.reason, POOLITE_CANCELLED);
 }
 
@@ -316,8 +316,7 @@ static void refuse_late(struct transaction *transaction, int64_t now_ns)
 {
 	struct job *job, *next;
 
-	DL_FOREACH_SAFE(transaction->held.head, job, next)
-	{
+	DL_FOREACH_SAFE (transaction->held.head, job, next) {
 		/* begin, commit and rollback are decided when their turn comes. */
 		if (job->request.method == POOLITE__BEGIN || ends_it(job) ||
 		    job->failure.code)
