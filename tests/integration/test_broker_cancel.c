@@ -179,7 +179,7 @@ Test(broker_cancel, cancel_never_hits_what_runs_next)
 Test(broker_cancel, cancelled_member_harms_no_other)
 {
 	struct wire *others[4];
-	uint32_t ids[4], endless;
+	uint32_t ids[4], endless = 0;
 
 	ask(b, "begin");
 	for (int i = 0; i < 4; i++) {
