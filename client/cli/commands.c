@@ -103,8 +103,11 @@ static int run_batch(
 	}
 	status = input_read(&input, settings, stdin);
 	if (status == EXIT_OK) {
-		if (poolite_batch(db, words[0], input.values, input.columns, input.rows,
-			&changes, &error))
+		input_show_saving(&input);
+		poolite_batch(db, words[0], input.values, input.columns, input.rows,
+		    &changes, &error);
+		input_show_nothing(&input);
+		if (error.code != POOLITE_OK)
 			status = complain_of(&error);
 		else
 			show_changes(&output, &changes);

@@ -9,6 +9,8 @@
 /* Nothing is shown for input that is read sooner than this. */
 #define QUIET_MS    1000
 #define PROGRESS_MS 250
+/* Saving fewer is over before anybody reads about it. */
+#define MANY_ROWS 20000
 
 struct piece {
 	struct piece *next;
@@ -82,8 +84,20 @@ static void show_progress(struct input *input)
 	now = now_ms();
 	if (now < input->shown_ms)
 		return;
-	fprintf(stderr, "\r%zu rows read ", input->rows);
+	fprintf(stderr, "\r\033[K%zu rows read ", input->rows);
 	input->shown_ms = now + PROGRESS_MS;
+}
+
+void input_show_saving(const struct input *input)
+{
+	if (input->shows_progress && input->rows >= MANY_ROWS)
+		fprintf(stderr, "\r\033[K%zu rows read, saving them ", input->rows);
+}
+
+void input_show_nothing(const struct input *input)
+{
+	if (input->shows_progress)
+		fputs("\r\033[K", stderr);
 }
 
 /* ---- rows ---------------------------------------------------------------- */
@@ -114,8 +128,6 @@ int input_read(struct input *input, const struct settings *settings, FILE *strea
 					      : jsonl_read(input, stream);
 	if (status == EXIT_OK && ferror(stream))
 		status = complain("line %zu: the input cannot be read on", input->line);
-	if (input->shows_progress && now_ms() > input->shown_ms)
-		fputs("\r\033[K", stderr);
 	return status;
 }
 

@@ -20,8 +20,8 @@ struct input {
 	size_t count, room;   /* values in use, values there is room for */
 	struct piece *pieces; /* owns; what the values point into */
 	size_t line;          /* being read, from 1: for errors */
-	bool shows_progress;
-	long long shown_ms; /* when progress was shown */
+	bool shows_progress;  /* standard error is a terminal */
+	long long shown_ms;   /* when progress is to be shown next */
 };
 
 /**
@@ -36,6 +36,10 @@ struct input {
  * ${input} is for input_release either way.
  */
 int input_read(struct input *input, const struct settings *settings, FILE *stream);
+
+/** On a terminal: say that many rows are being saved, and take that away again. */
+void input_show_saving(const struct input *input);
+void input_show_nothing(const struct input *input);
 
 /** Free it all. */
 void input_release(struct input *input);

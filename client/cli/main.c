@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "client/cli/options.h"
 #include "client/cli/output.h"
@@ -11,7 +12,8 @@ int complain(const char *format, ...)
 {
 	va_list args;
 
-	fputs("poolite: ", stderr);
+	/* On a terminal, over a line of progress. */
+	fputs(isatty(STDERR_FILENO) ? "\r\033[Kpoolite: " : "poolite: ", stderr);
 	va_start(args, format);
 	vfprintf(stderr, format, args);
 	va_end(args);
