@@ -30,6 +30,7 @@ static void before_block(void *context)
 	struct broker *broker = context;
 
 	session_settle_all(&broker->sessions);
+	fast_end_turn(&broker->fast);
 }
 
 static void stop_if_must(struct broker *broker)
@@ -52,6 +53,8 @@ static void on_wake(void *context)
 static void close_loop(struct broker *broker)
 {
 	completion_drain(broker->completion); /* the stats socket may have asked last */
+	if (broker->fast.database)
+		fast_close(&broker->fast);
 	if (broker->pool.readers)
 		pool_stop(&broker->pool);
 	completion_close(broker->completion);
@@ -374,6 +377,11 @@ static int start_database(struct broker *broker, char *error, size_t error_size)
 		    settings->database, failure.message);
 		return -1;
 	}
+	if (fast_open(&broker->fast, &broker->database, &failure)) {
+		snprintf(error, error_size, "cannot open the database %s: %s",
+		    settings->database, failure.message);
+		return -1;
+	}
 	if (broker->file.was_created)
 		log_info("created the database %s", broker->file.path);
 	else if (connection_was_converted(broker->pool.writer->connection))
@@ -460,6 +468,7 @@ void broker_free(struct broker *broker)
 {
 	if (!broker)
 		return;
+	routes_clear(&broker->routes);
 	loop_free(broker->loop);
 	listener_close(&broker->stats_listener);
 	listener_close(&broker->listener);

@@ -11,6 +11,7 @@
 #define POOLITE_BROKER_BROKER_H
 
 #include "broker/database.h"
+#include "broker/fast.h"
 #include "broker/files.h"
 #include "broker/http/stats_server.h"
 #include "broker/net/loop.h"
@@ -39,6 +40,7 @@ struct broker {
 	struct database_file file;     /* owns its lock */
 	struct database database;
 	struct pool pool;
+	struct fast fast;
 	struct routes routes;
 	struct stats stats;
 

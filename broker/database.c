@@ -20,13 +20,13 @@ void database_cap_thread(const struct database *database)
 	memory_cap_thread(memory_cap(database->settings));
 }
 
-int database_connect(struct database *database, bool is_writer,
+int database_connect(struct database *database, enum connection_role role,
     struct connection **connection, struct poolite__failure *failure)
 {
 	const struct settings *settings = database->settings;
 	struct connection_options options = {
 	    .path = database->path,
-	    .is_writer = is_writer,
+	    .role = role,
 	    .synchronous = settings->synchronous,
 	    .foreign_keys = settings->foreign_keys,
 	    .temp_store_memory = settings->temp_store_memory,
@@ -42,7 +42,10 @@ int database_connect(struct database *database, bool is_writer,
 		return rc;
 	atomic_fetch_add(&database->connections_created, 1);
 	atomic_fetch_add(&database->connections_open, 1);
-	log_debug("connection opened, %s", is_writer ? "the writer" : "a reader");
+	log_debug("connection opened, %s",
+	    role == CONNECTION_WRITER       ? "the writer"
+		: role == CONNECTION_READER ? "a reader"
+					    : "the fast reader");
 	return 0;
 }
 

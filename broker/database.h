@@ -48,7 +48,7 @@ struct database {
 /** First thing on a connection's thread: cap the memory that its connection may take. */
 void database_cap_thread(const struct database *database);
 /** Open a connection of the database as its settings say. */
-int database_connect(struct database *database, bool is_writer,
+int database_connect(struct database *database, enum connection_role role,
     struct connection **connection, struct poolite__failure *failure);
 /** Close it.  NULL: nothing. */
 void database_disconnect(struct database *database, struct connection *connection);

@@ -83,6 +83,11 @@ void dispatch_refuse(
 
 /* ---- where a plain request runs ---------------------------------------------- */
 
+static bool is_read(enum route route)
+{
+	return route == ROUTE_READ || route == ROUTE_SHORT || route == ROUTE_LONG;
+}
+
 /* A transaction is a read when each of its texts is known to be one. */
 static enum route transaction_route(struct broker *broker, const struct job *job)
 {
@@ -91,11 +96,11 @@ static enum route transaction_route(struct broker *broker, const struct job *job
 	for (uint32_t i = 0; i < job->request.list_count; i++) {
 		struct poolite__statement statement;
 		if (poolite__read_transaction_statement(&list, &statement, NULL) ||
-		    routes_find(&broker->routes, statement.sql, statement.sql_len) !=
-			ROUTE_READ)
+		    !is_read(
+			routes_find(&broker->routes, statement.sql, statement.sql_len)))
 			return ROUTE_WRITE;
 	}
-	return ROUTE_READ;
+	return ROUTE_LONG;
 }
 
 static enum route route_of(struct broker *broker, const struct job *job)
@@ -109,25 +114,43 @@ static enum route route_of(struct broker *broker, const struct job *job)
 	}
 }
 
+static void learn_texts(struct broker *broker, const struct job *job)
+{
+	struct poolite__reader list = job->request.list;
+
+	for (uint32_t i = 0; i < job->request.list_count; i++) {
+		struct poolite__statement statement;
+		if (poolite__read_transaction_statement(&list, &statement, NULL) == 0 &&
+		    !is_read(
+			routes_find(&broker->routes, statement.sql, statement.sql_len)))
+			routes_learn(&broker->routes, statement.sql, statement.sql_len,
+			    ROUTE_READ);
+	}
+}
+
 /* What the run has shown about the texts. */
 static void learn(struct broker *broker, const struct job *job)
 {
 	const struct poolite__request *request = &job->request;
-	struct poolite__reader list = request->list;
-	enum route route = job->is_write ? ROUTE_WRITE : ROUTE_READ;
 
-	if (job->failure.code)
+	if (job->failure.code) {
+		if (job->examine && job->failure.code == POOLITE_QUERY_TIMEOUT)
+			routes_learn(
+			    &broker->routes, request->sql, request->sql_len, ROUTE_LONG);
 		return;
-	if (request->method == POOLITE__QUERY)
-		routes_learn(&broker->routes, request->sql, request->sql_len, route);
-	if (request->method != POOLITE__TRANSACTION || job->is_write)
-		return;
-	for (uint32_t i = 0; i < request->list_count; i++) {
-		struct poolite__statement statement;
-		if (poolite__read_transaction_statement(&list, &statement, NULL) == 0)
-			routes_learn(&broker->routes, statement.sql, statement.sql_len,
-			    ROUTE_READ);
 	}
+	if (request->method == POOLITE__TRANSACTION && !job->is_write)
+		learn_texts(broker, job);
+	if (request->method != POOLITE__QUERY)
+		return;
+	if (job->is_write)
+		routes_learn(
+		    &broker->routes, request->sql, request->sql_len, ROUTE_WRITE);
+	else if (job->examine)
+		routes_learn(&broker->routes, request->sql, request->sql_len,
+		    job->is_short ? ROUTE_SHORT : ROUTE_LONG);
+	else if (!job->is_read)
+		routes_learn(&broker->routes, request->sql, request->sql_len, ROUTE_READ);
 }
 
 static void plain_done(struct job *job)
@@ -168,6 +191,8 @@ static bool refuse_after_grace(struct broker *broker, struct job *job)
 
 void dispatch_plain(struct broker *broker, struct job *job)
 {
+	enum route route;
+
 	if (!job->failure.code &&
 	    (job->request.method == POOLITE__COMMIT ||
 		job->request.method == POOLITE__ROLLBACK))
@@ -181,10 +206,22 @@ void dispatch_plain(struct broker *broker, struct job *job)
 	job->done = plain_done;
 	job->owner = broker;
 	start_waiting(broker, job);
-	if (route_of(broker, job) == ROUTE_WRITE)
+	route = route_of(broker, job);
+	job->is_read = is_read(route);
+	if (route == ROUTE_WRITE) {
 		writer_submit(broker->pool.writer, job);
-	else
-		pool_submit_read(&broker->pool, job);
+		return;
+	}
+	if (route == ROUTE_SHORT) {
+		if (fast_run(&broker->fast, job) == FAST_ANSWERED) {
+			dispatch_answer(broker, job);
+			return;
+		}
+		routes_learn(
+		    &broker->routes, job->request.sql, job->request.sql_len, ROUTE_LONG);
+	}
+	job->examine = route == ROUTE_UNKNOWN || route == ROUTE_READ;
+	pool_submit_read(&broker->pool, job);
 }
 
 void dispatch_begin(struct broker *broker, struct job *job)
@@ -434,7 +471,7 @@ static void cancel_reads(struct broker *broker, struct client *client)
 		if (job->done != plain_done)
 			continue;
 		atomic_store(&job->stop.is_abandoned, true);
-		if (route_of(broker, job) == ROUTE_READ)
+		if (job->is_read)
 			atomic_store(&job->stop.reason, POOLITE_CANCELLED);
 	}
 	dispatch_late(broker);

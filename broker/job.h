@@ -77,10 +77,13 @@ struct job {
 	bool waits_for_reader; /* and not for the writer */
 	bool in_transaction;   /* between the session's begin and commit */
 	bool read_only; /* a write is READ_ONLY: its user or transaction may only read */
+	bool examine;   /* a reader shall say whether its text may run on the loop */
+	bool is_read;   /* a plain request whose text is known to read only */
 
 	/* What its thread tells the loop. */
 	bool needs_writer;  /* a reader found that the text writes; nothing was done */
 	bool is_write;      /* the text writes */
+	bool is_short;      /* examined: the text may run on the loop */
 	bool has_ended;     /* of a transaction's job: the transaction is over */
 	bool breaks_reader; /* the connection must be replaced */
 	struct poolite__failure failure; /* code 0: the answer is complete */

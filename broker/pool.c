@@ -55,7 +55,7 @@ int pool_start(struct pool *pool, struct database *database,
 
 	*pool = (struct pool){
 	    .database = database,
-	    .readers_max = database->settings->max_connections - 1,
+	    .readers_max = database->settings->max_connections - 2,
 	    .on_checked = on_checked,
 	    .owner = owner,
 	    .last_check_ns = now_ns,

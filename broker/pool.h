@@ -14,7 +14,7 @@ struct pool {
 	struct writer *writer;     /* owns */
 	struct reader **readers;   /* owns; the first `count` are there */
 	unsigned count;
-	unsigned readers_max; /* max_connections without the writer */
+	unsigned readers_max; /* max_connections without writer and fast reader */
 	unsigned leased;      /* read transactions that have one */
 	unsigned
 	    leased_max; /* half of readers_max: the others always serve plain reads */

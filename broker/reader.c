@@ -76,7 +76,7 @@ static void *serve(void *context)
 	struct job *job;
 
 	database_cap_thread(reader->database);
-	if (database_connect(reader->database, false, &connection, &failure))
+	if (database_connect(reader->database, CONNECTION_READER, &connection, &failure))
 		log_warning("reader %u: cannot open a connection: %s", reader->number,
 		    failure.message);
 	pthread_mutex_lock(&reader->mutex);

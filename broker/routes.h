@@ -1,47 +1,42 @@
-/* routes.h - which texts write and which read, as their first run has shown.
+/* routes.h - where a text ran well: what its runs have shown.
  *
- * A hint by hash, bounded and never wrong in effect: a write that is sent to a
- * reader comes back untouched and goes to the writer; a read on the writer works.
+ * By the exact text, bounded, least recently used out first; the loop's alone.
+ * Forgetting is harmless: a text that is not known goes to a reader, and comes
+ * back from there untouched when it writes.
  */
 #ifndef POOLITE_BROKER_ROUTES_H
 #define POOLITE_BROKER_ROUTES_H
 
 #include <stddef.h>
-#include <stdint.h>
 
-#define ROUTES_SLOTS 4096
+/* Texts remembered, and the longest: 4 MiB at the most.  What is longer is
+ * mostly generated, never comes again, and takes long to compile. */
+#define ROUTES_ENTRIES    1024
+#define ROUTES_TEXT_BYTES ((size_t)4096)
 
-enum route { ROUTE_UNKNOWN, ROUTE_READ, ROUTE_WRITE };
+/* A long read is tried again on the loop after so many runs. */
+#define ROUTES_RETRY 256
 
-/* Per slot the text's hash, its two lowest bits replaced by the route. */
-struct routes {
-	uint64_t slots[ROUTES_SLOTS];
+enum route {
+	ROUTE_UNKNOWN,
+	ROUTE_WRITE,
+	ROUTE_READ,  /* not yet examined, or due again: the next run examines it */
+	ROUTE_SHORT, /* a read that may run on the loop */
+	ROUTE_LONG,  /* a read that may not */
 };
 
-static inline uint64_t routes_hash(const char *sql, size_t len)
-{
-	uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+struct route_entry;
 
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ (uint8_t)sql[i]) * UINT64_C(1099511628211);
-	return hash;
-}
+struct routes {
+	struct route_entry *by_text; /* owns; oldest first */
+	unsigned count;
+};
 
-static inline enum route routes_find(
-    const struct routes *routes, const char *sql, size_t len)
-{
-	uint64_t hash = routes_hash(sql, len);
-	uint64_t slot = routes->slots[(hash >> 2) % ROUTES_SLOTS];
-
-	return (slot ^ hash) >> 2 == 0 ? (enum route)(slot & 3) : ROUTE_UNKNOWN;
-}
-
-static inline void routes_learn(
-    struct routes *routes, const char *sql, size_t len, enum route route)
-{
-	uint64_t hash = routes_hash(sql, len);
-
-	routes->slots[(hash >> 2) % ROUTES_SLOTS] = (hash & ~UINT64_C(3)) | route;
-}
+/** What is known of ${sql}; counts as a use of it. */
+enum route routes_find(struct routes *routes, const char *sql, size_t len);
+/** Remember. */
+void routes_learn(struct routes *routes, const char *sql, size_t len, enum route route);
+/** Forget everything. */
+void routes_clear(struct routes *routes);
 
 #endif

@@ -50,7 +50,7 @@ const struct setting settings_table[] = {
 	    "largest WAL; never over a quarter of the free disk"},
 
 	{"Pool", "max_connections", "max-connections", KIND_COUNT, FIELD(max_connections), false, "10", 4, 1024,
-	    "DB_POOL_MAX_CONNECTIONS", "N", "most SQLite connections: one writer, the rest readers"},
+	    "DB_POOL_MAX_CONNECTIONS", "N", "most SQLite connections: writer, fast reader, readers"},
 	{NULL, "connection_timeout", "connection-timeout", KIND_TIME, FIELD(connection_timeout_ns), false, "30", MILLISECOND_NS, YEAR_NS,
 	    "DB_POOL_CONNECTION_TIMEOUT", "SECONDS", "longest wait for a connection"},
 	{NULL, "health_check_interval", "health-check-interval", KIND_TIME, FIELD(health_check_interval_ns), false, "300", 10 * MILLISECOND_NS, YEAR_NS,

@@ -200,6 +200,11 @@ static void put_queues(struct broker *broker, struct document *document)
 	put_int(document, "in_transactions_max", pool->leased_max);
 	put_int(document, "replaced", (int64_t)pool->replaced);
 	close_map(document);
+	open_map(document, "fast_reader");
+	put_int(document, "reads", (int64_t)broker->fast.reads);
+	put_int(document, "exceeded", (int64_t)broker->fast.exceeded);
+	put_int(document, "snapshots", (int64_t)broker->fast.snapshots);
+	close_map(document);
 }
 
 static void put_requests(const struct stats *stats, struct document *document)

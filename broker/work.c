@@ -2,9 +2,15 @@
 
 #include <string.h>
 
+#include "broker/db/steady.h"
+#include "broker/routes.h"
 #include "proto/answer.h"
 #include "proto/script.h"
 #include "proto/transaction.h"
+
+/* A first run, compiling included, that is taken as a sign that later ones fit the loop's budget. */
+#define SHORT_TIME_NS      INT64_C(1000000)
+#define SHORT_RESULT_BYTES ((size_t)32 << 10)
 
 static int open_savepoint(struct connection *connection, struct poolite__failure *failure)
 {
@@ -138,9 +144,20 @@ static int run_script(struct connection *connection, struct job *job,
 	return rc;
 }
 
+/* A query that has just run: whether its next run may be on the loop. */
+static bool is_short(
+    struct connection *connection, const struct job *job, int64_t took_ns)
+{
+	return job->request.method == POOLITE__QUERY && took_ns < SHORT_TIME_NS &&
+	    job->answer.len < SHORT_RESULT_BYTES &&
+	    job->request.sql_len <= ROUTES_TEXT_BYTES &&
+	    connection_is_steady(connection, job->request.sql, job->request.sql_len);
+}
+
 int work_run(struct database *database, struct connection *connection, struct job *job,
     const struct work_place *place, bool *has_savepoint)
 {
+	int64_t started_ns = job->examine ? clock_raw_ns() : 0;
 	int rc;
 
 	*has_savepoint = false;
@@ -163,6 +180,8 @@ int work_run(struct database *database, struct connection *connection, struct jo
 	default: rc = run_statement(connection, job, place, has_savepoint); break;
 	}
 	connection_unwatch(connection);
+	if (rc == 0 && job->examine && !job->is_write)
+		job->is_short = is_short(connection, job, clock_raw_ns() - started_ns);
 
 	if (rc == 0 && job->answer.failed)
 		rc = poolite__fail(&job->failure, (enum poolite_code)job->answer.failed,
@@ -173,6 +192,25 @@ int work_run(struct database *database, struct connection *connection, struct jo
 		database_refuse_writes(database, POOLITE_CORRUPT,
 		    "the database file is damaged; stop the broker and restore or recover the "
 		    "file, writing on would make it worse");
+	return rc;
+}
+
+int work_run_short(struct connection *connection, struct job *job, size_t result_bytes,
+    int64_t budget_ns)
+{
+	static const struct work_place place = {0};
+	struct execution execution = execution_of(job, &place);
+	int rc;
+
+	job->answer.max = result_bytes;
+	poolite__pack_answer(&job->answer, job->request.msgid);
+	connection_set_budget(connection, budget_ns);
+	rc = execute_statement(connection, &execution, &job->answer, &job->failure);
+	connection_set_budget(connection, 0);
+	if (rc == EXECUTE_ELSEWHERE) /* the schema changed: it writes now */
+		rc = POOLITE_READ_ONLY;
+	if (rc)
+		poolite__buf_release(&job->answer);
 	return rc;
 }
 

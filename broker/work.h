@@ -30,6 +30,13 @@ struct work_place {
 int work_run(struct database *database, struct connection *connection, struct job *job,
     const struct work_place *place, bool *has_savepoint);
 
+/**
+ * Run job's query on the fast reader: at most ${result_bytes} of answer and
+ * ${budget_ns} of time.  0, or a code with job->failure and an empty answer.
+ */
+int work_run_short(struct connection *connection, struct job *job, size_t result_bytes,
+    int64_t budget_ns);
+
 /** A script that needs foreign keys off: by its option, or by its first statement. */
 bool work_wants_keys_off(const struct job *job);
 

@@ -9,7 +9,6 @@
 #include "broker/lease.h"
 #include "broker/log.h"
 #include "broker/net/session.h"
-#include "broker/routes.h"
 #include "proto/transaction.h"
 
 /* While the WAL holds pages that a reader still pins, look again this often. */
@@ -19,6 +18,15 @@
 
 /* ---- lone texts ------------------------------------------------------------ */
 
+static uint64_t hash_text(const char *sql, size_t len)
+{
+	uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ (uint8_t)sql[i]) * UINT64_C(1099511628211);
+	return hash;
+}
+
 /* What a job executes: its text, or all of a transaction's.  0: nothing that can be told. */
 static uint64_t hash_texts(const struct job *job)
 {
@@ -26,14 +34,14 @@ static uint64_t hash_texts(const struct job *job)
 	uint64_t hash = 1;
 
 	if (job->request.sql)
-		return routes_hash(job->request.sql, job->request.sql_len) | 1;
+		return hash_text(job->request.sql, job->request.sql_len) | 1;
 	if (job->request.method != POOLITE__TRANSACTION)
 		return 0;
 	for (uint32_t i = 0; i < job->request.list_count; i++) {
 		struct poolite__statement statement;
 		if (poolite__read_transaction_statement(&list, &statement, NULL))
 			return 0;
-		hash = hash * 31 + routes_hash(statement.sql, statement.sql_len);
+		hash = hash * 31 + hash_text(statement.sql, statement.sql_len);
 	}
 	return hash | 1;
 }
@@ -101,7 +109,7 @@ void writer_reopen(struct writer *writer)
 	/* The old one first: of two that write, neither must be there while the other is. */
 	pthread_mutex_lock(&writer->mutex);
 	database_disconnect(writer->database, writer->connection);
-	if (database_connect(writer->database, true, &fresh, &failure))
+	if (database_connect(writer->database, CONNECTION_WRITER, &fresh, &failure))
 		fresh = NULL;
 	writer->connection = fresh;
 	pthread_mutex_unlock(&writer->mutex);
@@ -328,7 +336,7 @@ int writer_start(
 	pthread_cond_init(&writer->wake, &attributes);
 	pthread_condattr_destroy(&attributes);
 	/* Opened here, used by the thread alone from its start on. */
-	rc = database_connect(database, true, &writer->connection, failure);
+	rc = database_connect(database, CONNECTION_WRITER, &writer->connection, failure);
 	if (rc == 0)
 		rc = warm_up(writer, failure);
 	if (rc == 0 && pthread_create(&writer->thread, NULL, serve, writer))

@@ -16,10 +16,19 @@
 
 struct connection;
 
+/* Text, blob or row on the fast one, and LIKE patterns: bounds a single step. */
+#define FAST_VALUE_BYTES   (64 << 10)
+#define FAST_PATTERN_BYTES 64
+
+/* Only the writer's may write and make checkpoints; the others are opened
+ * READONLY.  The fast one's steps are kept short: small values and patterns, no
+ * waiting for locks, and connection_set_budget. */
+enum connection_role { CONNECTION_WRITER, CONNECTION_READER, CONNECTION_FAST };
+
 struct connection_options {
 	const char *path; /* borrowed while open is called */
-	bool is_writer;   /* else opened READONLY, and never makes a checkpoint */
-	int synchronous;  /* 1 NORMAL, 2 FULL, 3 EXTRA */
+	enum connection_role role;
+	int synchronous; /* 1 NORMAL, 2 FULL, 3 EXTRA */
 	bool foreign_keys;
 	bool temp_store_memory;
 	int64_t cache_bytes;
@@ -105,6 +114,9 @@ void connection_unwatch(struct connection *connection);
  * SQLite asks nobody (one long step).
  */
 void connection_nudge(struct connection *connection);
+
+/** The fast one: from now on statements are stopped after ${ns} (raw time); 0: no budget. */
+void connection_set_budget(struct connection *connection, int64_t ns);
 
 /* ---- writer only: the file and its WAL ---- */
 

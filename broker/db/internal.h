@@ -43,6 +43,7 @@ struct connection {
 	bool is_writer;
 	bool was_converted;
 	int busy_timeout_ms;
+	int64_t budget_until_ns;   /* of CLOCK_MONOTONIC; 0: none */
 	const struct clock *clock; /* borrowed */
 	int wal_pages;
 	int64_t wal_bytes_max; /* 0: no limit */

@@ -41,23 +41,44 @@ Test(routes, length_counts)
 	cr_assert_eq(find("SELECT 12"), ROUTE_UNKNOWN);
 }
 
-Test(routes, more_texts_than_slots_are_forgotten_and_never_confused)
+Test(routes, more_texts_than_entries_are_forgotten_oldest_first)
 {
 	char sql[40];
-	int known = 0;
 
-	for (int i = 0; i < 4 * ROUTES_SLOTS; i++) {
+	for (int i = 0; i < 2 * ROUTES_ENTRIES; i++) {
 		snprintf(sql, sizeof sql, "SELECT %d", i);
 		learn(sql, i % 2 ? ROUTE_READ : ROUTE_WRITE);
-		cr_assert_eq(find(sql), i % 2 ? ROUTE_READ : ROUTE_WRITE);
 	}
-	for (int i = 0; i < 4 * ROUTES_SLOTS; i++) {
-		enum route route;
+	for (int i = 0; i < 2 * ROUTES_ENTRIES; i++) {
 		snprintf(sql, sizeof sql, "SELECT %d", i);
-		route = find(sql);
-		cr_assert(route == ROUTE_UNKNOWN ||
-		    route == (i % 2 ? ROUTE_READ : ROUTE_WRITE));
-		known += route != ROUTE_UNKNOWN;
+		cr_assert_eq(find(sql),
+		    i < ROUTES_ENTRIES ? ROUTE_UNKNOWN
+			: i % 2        ? ROUTE_READ
+				       : ROUTE_WRITE);
 	}
-	cr_assert(known > ROUTES_SLOTS / 2 && known <= ROUTES_SLOTS, "%d", known);
+	cr_assert_eq(routes.count, ROUTES_ENTRIES);
+	routes_clear(&routes);
+	cr_assert_eq(find("SELECT 1"), ROUTE_UNKNOWN);
+}
+
+Test(routes, long_text_stays_unknown)
+{
+	static char sql[ROUTES_TEXT_BYTES + 1];
+
+	memset(sql, ' ', sizeof sql);
+	routes_learn(&routes, sql, sizeof sql, ROUTE_READ);
+	cr_assert_eq(routes_find(&routes, sql, sizeof sql), ROUTE_UNKNOWN);
+	routes_learn(&routes, sql, sizeof sql - 1, ROUTE_READ);
+	cr_assert_eq(routes_find(&routes, sql, sizeof sql - 1), ROUTE_READ);
+	routes_clear(&routes);
+}
+
+Test(routes, long_read_is_tried_again_now_and_then)
+{
+	learn("SELECT 1", ROUTE_LONG);
+	for (int i = 0; i < ROUTES_RETRY; i++)
+		cr_assert_eq(find("SELECT 1"), ROUTE_LONG);
+	cr_assert_eq(find("SELECT 1"), ROUTE_READ, "due to be examined");
+	cr_assert_eq(find("SELECT 1"), ROUTE_LONG, "once");
+	routes_clear(&routes);
 }

@@ -1,0 +1,63 @@
+#include "broker/db/steady.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/db/internal.h"
+
+/* Sorted, for bsearch.  Function and the aggregate steps are as long as their
+ * values are, which LIMIT_LENGTH bounds; Sorter* as many as the rows that were
+ * put in step by step; what a read inserts and deletes is its own ephemeral table's. */
+static const char *const short_steps[] = {"Abortable", "Add", "AddImm", "Affinity",
+    "AggFinal", "AggInverse", "AggStep", "AggStep1", "AggValue", "And", "BeginSubrtn",
+    "BitAnd", "BitNot", "BitOr", "Blob", "Cast", "Close", "ClrSubtype", "CollSeq",
+    "Column", "ColumnsUsed", "Compare", "Concat", "Copy", "DecrJumpZero", "DeferredSeek",
+    "Delete", "Divide", "ElseEq", "EndCoroutine", "Eq", "Explain", "Filter", "FilterAdd",
+    "FinishSeek", "Found", "Function", "Ge", "GetSubtype", "Gosub", "Goto", "Gt", "Halt",
+    "HaltIfNull", "IdxDelete", "IdxGE", "IdxGT", "IdxInsert", "IdxLE", "IdxLT",
+    "IdxRowid", "If", "IfNoHope", "IfNot", "IfNotOpen", "IfNotZero", "IfNullRow", "IfPos",
+    "IfSmaller", "Init", "InitCoroutine", "Insert", "Int64", "IntCopy", "Integer",
+    "IsNull", "IsTrue", "IsType", "Jump", "Last", "Le", "Lt", "MakeRecord", "Move",
+    "Multiply", "MustBeInt", "Ne", "NewRowid", "Next", "NoConflict", "Noop", "Not",
+    "NotExists", "NotFound", "NotNull", "Null", "NullRow", "Offset", "OffsetLimit",
+    "Once", "OpenAutoindex", "OpenDup", "OpenEphemeral", "OpenPseudo", "OpenRead", "Or",
+    "Permutation", "Prev", "PureFunc", "Real", "RealAffinity", "Remainder", "ReopenIdx",
+    "ResetSorter", "ResultRow", "Return", "Rewind", "RowData", "RowSetAdd", "RowSetRead",
+    "RowSetTest", "Rowid", "SCopy", "SeekGE", "SeekGT", "SeekHit", "SeekLE", "SeekLT",
+    "SeekRowid", "SeekScan", "Sequence", "SequenceTest", "SetSubtype", "ShiftLeft",
+    "ShiftRight", "SoftNull", "Sort", "SorterCompare", "SorterData", "SorterInsert",
+    "SorterNext", "SorterOpen", "SorterSort", "String", "String8", "Subtract",
+    "Transaction", "Variable", "Yield", "ZeroOrNull"};
+
+static int compare_step(const void *name, const void *entry)
+{
+	return strcmp(name, *(const char *const *)entry);
+}
+
+static bool is_short_step(const char *name)
+{
+	return name &&
+	    bsearch(name, short_steps, sizeof short_steps / sizeof *short_steps,
+		sizeof *short_steps, compare_step);
+}
+
+bool connection_is_steady(struct connection *connection, const char *sql, size_t len)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool is_steady = true;
+	char *text = sqlite3_mprintf("EXPLAIN %.*s", (int)len, sql);
+	int rc = SQLITE_NOMEM;
+
+	guard_reset(&connection->guard);
+	if (text &&
+	    sqlite3_prepare_v2(connection->db, text, -1, &stmt, NULL) == SQLITE_OK)
+		while ((rc = sqlite3_step(stmt)) == SQLITE_ROW && is_steady)
+			is_steady = is_short_step(
+			    (const char *)sqlite3_column_text(stmt, 1)); /* opcode */
+	/* An EXPLAIN of an EXPLAIN does not compile, and ends up here. */
+	is_steady = is_steady && rc == SQLITE_DONE;
+	sqlite3_finalize(stmt);
+	sqlite3_free(text);
+	return is_steady;
+}

@@ -1,0 +1,75 @@
+#include "broker/routes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Lack of memory must not end the program: the text stays unknown. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+struct route_entry {
+	UT_hash_handle hh;
+	enum route route;
+	unsigned runs; /* LONG: since it was examined */
+	size_t len;
+	char text[];
+};
+
+static void forget(struct routes *routes, struct route_entry *entry)
+{
+	HASH_DEL(routes->by_text, entry);
+	routes->count--;
+	free(entry);
+}
+
+static struct route_entry *find(struct routes *routes, const char *sql, size_t len)
+{
+	struct route_entry *entry;
+
+	HASH_FIND(hh, routes->by_text, sql, len, entry);
+	return entry;
+}
+
+enum route routes_find(struct routes *routes, const char *sql, size_t len)
+{
+	struct route_entry *entry =
+	    len > ROUTES_TEXT_BYTES ? NULL : find(routes, sql, len);
+
+	if (!entry)
+		return ROUTE_UNKNOWN;
+	if (entry->route == ROUTE_LONG && ++entry->runs > ROUTES_RETRY) {
+		entry->runs = 0;
+		return ROUTE_READ;
+	}
+	return entry->route;
+}
+
+void routes_learn(struct routes *routes, const char *sql, size_t len, enum route route)
+{
+	struct route_entry *entry =
+	    len > ROUTES_TEXT_BYTES ? NULL : find(routes, sql, len);
+
+	if (entry) {
+		entry->route = route;
+		return;
+	}
+	if (len > ROUTES_TEXT_BYTES || !(entry = calloc(1, sizeof *entry + len)))
+		return;
+	entry->route = route;
+	entry->len = len;
+	memcpy(entry->text, sql, len);
+	HASH_ADD_KEYPTR(hh, routes->by_text, entry->text, entry->len, entry);
+	if (!entry->hh.tbl) {
+		free(entry);
+		return;
+	}
+	/* The oldest known goes, used or not: what is in use is learnt again at once. */
+	if (++routes->count > ROUTES_ENTRIES)
+		forget(routes, routes->by_text);
+}
+
+void routes_clear(struct routes *routes)
+{
+	while (routes->by_text)
+		forget(routes, routes->by_text);
+}
