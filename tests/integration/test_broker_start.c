@@ -193,6 +193,7 @@ Test(broker_start, path_that_can_be_no_database_is_refused)
 Test(broker_start, database_with_a_rollback_journal_is_converted)
 {
 	sqlite3 *db;
+	char *rows;
 
 	CHECK_EQ(sqlite3_open(broker.database, &db), SQLITE_OK);
 	direct_run(db,
@@ -204,7 +205,9 @@ Test(broker_start, database_with_a_rollback_journal_is_converted)
 	expect_rows(wire_open(&broker), "[[1]]", "SELECT x FROM t");
 	CHECK_EQ(poolited_stop(&broker), 0);
 	db = direct_open(broker.database);
-	CHECK_TEXT(direct_rows(db, "PRAGMA journal_mode"), "[[`wal`]]");
+	rows = direct_rows(db, "PRAGMA journal_mode");
+	CHECK_TEXT(rows, "[[`wal`]]");
+	free(rows);
 	direct_close(db);
 }
 

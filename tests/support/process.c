@@ -138,7 +138,7 @@ pid_t client_start(client_role *role, unsigned index, void *context)
 	fflush(NULL);
 	pid = process_fork();
 	if (pid == 0) {
-		wire_forget_all();
+		wire_free_all();
 		role(index, context);
 		_exit(0);
 	}

@@ -68,11 +68,38 @@ void wire_half_close(struct wire *wire)
 	shutdown(wire->fd, SHUT_WR);
 }
 
-void wire_forget_all(void)
+static void free_reply(struct reply *reply)
 {
-	for (; all; all = all->next)
-		if (all->fd >= 0)
-			close(all->fd);
+	if (reply)
+		free(reply->result);
+	free(reply);
+}
+
+static void free_wire(struct wire *wire)
+{
+	struct reply *reply;
+
+	if (wire->fd >= 0)
+		close(wire->fd);
+	while ((reply = wire->first)) {
+		wire->first = reply->next;
+		free_reply(reply);
+	}
+	for (unsigned i = 0; i < GIVEN; i++)
+		free_reply(wire->given[i]);
+	poolite__buf_release(&wire->out);
+	poolite__buf_release(&wire->in);
+	free(wire);
+}
+
+void wire_free_all(void)
+{
+	struct wire *wire;
+
+	while ((wire = all)) {
+		all = wire->next;
+		free_wire(wire);
+	}
 }
 
 int wire_fd(const struct wire *wire)
@@ -284,9 +311,7 @@ static const struct reply *give(struct wire *wire, struct reply *before)
 		wire->first = reply->next;
 	if (wire->last == reply)
 		wire->last = before;
-	if (*slot)
-		free((*slot)->result);
-	free(*slot);
+	free_reply(*slot);
 	*slot = reply;
 	return reply;
 }

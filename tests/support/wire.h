@@ -30,8 +30,9 @@ struct wire *wire_open(const struct poolited *broker);
 void wire_close(struct wire *wire);
 /** Close the sending half. */
 void wire_half_close(struct wire *wire);
-/** Close all that are open: in a forked client those of its parent, at a test's end its own. */
-void wire_forget_all(void);
+/** Close and free all of this process, with their replies: a test's at its end, in a forked
+ *  client its parent's. */
+void wire_free_all(void);
 int wire_fd(const struct wire *wire);
 
 /* ---- sending; each returns the request's msgid ------------------------------- */
