@@ -139,13 +139,18 @@ bool checkpoint_when_idle(struct writer *writer)
 
 bool checkpoint_has_room(struct writer *writer)
 {
+	int64_t limit = writer->database->wal_bytes_max;
+
 	/* Where writes are refused, they are to be refused now. */
-	if (atomic_load(&writer->database->refuses_writes) ||
-	    connection_wal_bytes(writer->connection) < writer->database->wal_bytes_max)
+	if (atomic_load(&writer->database->refuses_writes))
+		return true;
+	atomic_store(
+	    &writer->counters.wal_bytes, connection_wal_bytes(writer->connection));
+	if (atomic_load(&writer->counters.wal_bytes) < limit)
 		return true;
 	run(writer, CHECKPOINT_PASSIVE);
 	shorten(writer);
-	return connection_wal_bytes(writer->connection) < writer->database->wal_bytes_max;
+	return atomic_load(&writer->counters.wal_bytes) < limit;
 }
 
 void checkpoint_at_stop(struct writer *writer)

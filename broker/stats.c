@@ -48,8 +48,10 @@ static double quantile_ms(const struct stats_latency *latency, double quantile)
 
 	for (unsigned i = 0; i < STATS_BUCKETS; i++) {
 		seen += latency->buckets[i];
-		if (seen > rank)
+		if (seen > rank && bucket_us(i) < (double)latency->max_us)
 			return bucket_us(i) / 1000;
+		if (seen > rank)
+			break;
 	}
 	return (double)latency->max_us / 1000;
 }
@@ -155,10 +157,13 @@ static void put_latency(struct document *document, const struct stats_latency *l
 static void put_pool_figures(struct broker *broker, struct document *document)
 {
 	struct database *database = &broker->database;
+	int64_t open = atomic_load(&database->connections_open);
+	int64_t active = pool_active(&broker->pool);
 
-	put_int(document, "pool_size", atomic_load(&database->connections_open));
+	/* A reader has its first job before its connection is open. */
+	put_int(document, "pool_size", open);
 	put_int(document, "max_connections", broker->settings.max_connections);
-	put_int(document, "active_connections", pool_active(&broker->pool));
+	put_int(document, "active_connections", active < open ? active : open);
 	put_int(document, "total_connections_created",
 	    (int64_t)atomic_load(&database->connections_created));
 	put_seconds(
