@@ -13,6 +13,9 @@
 	"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "               \
 	"SELECT count(*) FROM n"
 
+/* A connection to the database may open its files after we counted. */
+#define LATE_DESCRIPTORS 10
+
 static struct poolited broker;
 static struct wire *a, *b;
 
@@ -234,9 +237,10 @@ Test(broker_sessions, storm_of_connections_leaves_nothing_behind)
 		wire_send_bytes(wire, "\x94\x00\x01\xa4pi", (size_t)(i % 7));
 		wire_close(wire);
 	}
+	await_stat_is(a, "sessions.accepted", 1502);
 	await_stat_is(a, "sessions.open", 2);
-	CHECK_EQ(stat_of(a, "sessions.accepted"), 1502);
-	CHECK_EQ(poolited_descriptors(&broker), before);
+	CHECK(poolited_descriptors(&broker) < before + LATE_DESCRIPTORS, "%u are left",
+	    poolited_descriptors(&broker) - before);
 }
 
 Test(broker_sessions, descriptors_that_are_sent_along_are_ignored)
@@ -257,11 +261,12 @@ Test(broker_sessions, descriptors_that_are_sent_along_are_ignored)
 	rights->cmsg_type = SCM_RIGHTS;
 	rights->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(rights), &(int){STDIN_FILENO}, sizeof(int));
-	CHECK_EQ(sendmsg(wire_fd(b), &message, 0), 9);
-	wire_send_bytes(b, "\x94\x00\x0a\xa4ping\x90", 9);
-	expect_ok(b, 10);
-	wire_sync(a);
-	CHECK_EQ(poolited_descriptors(&broker), before);
+	for (int i = 0; i < 100; i++) {
+		CHECK_EQ(sendmsg(wire_fd(b), &message, 0), 9);
+		expect_ok(b, 9);
+	}
+	CHECK(poolited_descriptors(&broker) < before + LATE_DESCRIPTORS, "%u are left",
+	    poolited_descriptors(&broker) - before);
 }
 
 /* ---- clients that are stuck ------------------------------------------------------ */
