@@ -18,6 +18,8 @@
 /* Descriptors beyond the clients': three files per connection, locks, sockets,
  * libuv's own, the stats socket's visitors. */
 #define RESERVED_DESCRIPTORS(connections) (64 + 4 * (connections))
+/* How long to wait for a predecessor that is stopping: its grace, and then some. */
+#define SUCCESSION_NS (60 * CLOCK_NS_PER_SEC)
 /* Even on a disk that is nearly full: a few groups must fit. */
 #define WAL_LIMIT_MIN ((int64_t)1 << 20)
 /* Further time after the grace for what was refused to be sent. */
@@ -145,6 +147,7 @@ void broker_stop(struct broker *broker, int status)
 	/* The path goes first: from now on a client finds no broker, and retries
 	 * until the next one is there.  Who is in the backlog is still served. */
 	listener_unlink(&broker->listener);
+	database_file_mark_stopping(&broker->file);
 }
 
 static void on_signal(void *context, int signal_number)
@@ -361,7 +364,7 @@ static int start_database(struct broker *broker, char *error, size_t error_size)
 	struct poolite__failure failure;
 
 	if (database_file_open(&broker->file, settings->database, settings->create,
-		settings->socket, error, error_size))
+		settings->socket, SUCCESSION_NS, error, error_size))
 		return -1;
 	broker->database = (struct database){
 	    .path = broker->file.path,
@@ -450,6 +453,7 @@ struct broker *broker_create(
 		broker->stats_server = NULL;
 		close_loop(broker);
 		loop_run(broker->loop);
+		database_file_undo(&broker->file);
 	}
 	broker_free(broker);
 	return NULL;

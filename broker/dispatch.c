@@ -519,46 +519,59 @@ static void name_writer(struct broker *broker, struct job *job)
 	struct holder holder = writer_holder(broker->pool.writer);
 	double waited = (double)(clock_now(&broker->clock) - job->received_ns) / 1e9;
 
+	char command[32];
+
 	if (!holder.is_held) {
 		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
 		    "waited %.1f s for the writer, behind other writes", waited);
 		return;
 	}
+	stats_command_of(holder.pid, command, sizeof command);
 	poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
-	    "waited %.1f s for the writer; pid %d (uid %u, session %llu) has had it for %.1f s, "
+	    "waited %.1f s for the writer; pid %d (%s, uid %u, session %llu) has had it for %.1f s, "
 	    "with %s",
-	    waited, (int)holder.pid, (unsigned)holder.uid,
+	    waited, (int)holder.pid, command, (unsigned)holder.uid,
 	    (unsigned long long)holder.session,
 	    (double)(clock_now(&broker->clock) - holder.since_ns) / 1e9,
 	    holder.in_transaction ? "a transaction"
 				  : poolite__method_name(holder.method));
 }
 
-/* The reader that has been busy for longest. */
-static void name_readers(struct broker *broker, struct job *job)
+/* Whose request or read transaction has had a reader for longest; 0: nobody's. */
+static pid_t oldest_reader(struct broker *broker)
 {
-	double waited = (double)(clock_now(&broker->clock) - job->received_ns) / 1e9;
-	const struct job *oldest = NULL;
+	const struct transaction *transaction;
+	int64_t oldest_ns = CLOCK_NEVER;
+	pid_t pid = 0;
 
 	for (unsigned i = 0; i < broker->pool.count; i++) {
 		const struct job *running = broker->pool.readers[i]->running;
-		if (running && running->session &&
-		    (!oldest || running->received_ns < oldest->received_ns))
-			oldest = running;
+		if (running && running->session && running->handed_over_ns < oldest_ns) {
+			oldest_ns = running->handed_over_ns;
+			pid = session_peer(running->session).pid;
+		}
 	}
-	if (oldest)
-		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
-		    "waited %.1f s for a reader; %u of %u are in use, %u by read transactions, and "
-		    "pid %d (uid %u) runs the oldest request",
-		    waited, pool_active(&broker->pool), broker->pool.readers_max,
-		    broker->pool.leased, (int)session_peer(oldest->session).pid,
-		    (unsigned)session_peer(oldest->session).uid);
-	else
-		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
-		    "waited %.1f s for a reader; read transactions have %u of %u, and no more "
-		    "than %u may",
-		    waited, broker->pool.leased, broker->pool.readers_max,
-		    broker->pool.leased_max);
+	DL_FOREACH (broker->transactions, transaction)
+		if (transaction_holds_snapshot(transaction) &&
+		    transaction->opened_ns < oldest_ns) {
+			oldest_ns = transaction->opened_ns;
+			pid = session_peer(transaction->session).pid;
+		}
+	return pid;
+}
+
+static void name_readers(struct broker *broker, struct job *job)
+{
+	const struct pool *pool = &broker->pool;
+	pid_t pid = oldest_reader(broker);
+	char command[32];
+
+	stats_command_of(pid, command, sizeof command);
+	poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
+	    "waited %.1f s for a reader; there are %u at most, read transactions have %u of the "
+	    "%u they may, and pid %d (%s) has had one for longest",
+	    (double)(clock_now(&broker->clock) - job->received_ns) / 1e9,
+	    pool->readers_max, pool->leased, pool->leased_max, (int)pid, command);
 }
 
 void dispatch_late(struct broker *broker)

@@ -9,7 +9,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "broker/clock.h"
+#include "broker/log.h"
+
+/* The line a broker adds to its lock file when it begins to stop. */
+#define STOPPING "stopping\n"
 
 /* After creating a file its folder has to be synced, or a power cut loses the name. */
 static int sync_folder(const char *path)
@@ -80,21 +87,48 @@ static int resolve(struct database_file *file, const char *path, bool create, ch
 	return 0;
 }
 
-static void read_holder(int fd, char *holder, size_t size)
+/* What the holder of the lock wrote: its pid, and whether it is stopping. */
+static bool read_holder(int fd, char *pid, size_t size)
 {
-	ssize_t len = pread(fd, holder, size - 1, 0);
-	char *end;
+	char text[PATH_MAX + 64];
+	ssize_t len = pread(fd, text, sizeof text - 1, 0);
 
-	holder[len > 0 ? len : 0] = '\0';
-	end = strchr(holder, '\n');
-	if (end)
-		*end = '\0';
+	text[len > 0 ? len : 0] = '\0';
+	snprintf(pid, size, "%.*s", (int)strcspn(text, "\n"), text);
+	return strstr(text, STOPPING) != NULL;
 }
 
-static int lock(
-    struct database_file *file, const char *socket, char *error, size_t error_size)
+/* Take the lock, or name its holder; while that one is stopping, wait. */
+static int wait_for_lock(struct database_file *file, const char *path, int64_t wait_ns,
+    char *error, size_t error_size)
 {
-	char path[PATH_MAX], text[PATH_MAX + 32], holder[32];
+	const struct timespec pause = {.tv_nsec = 20000000};
+	int64_t until_ns = clock_after(clock_raw_ns(), wait_ns);
+	bool has_told = false, is_stopping;
+	char pid[32];
+
+	while (flock(file->lock_fd, LOCK_EX | LOCK_NB)) {
+		is_stopping = read_holder(file->lock_fd, pid, sizeof pid);
+		if (!is_stopping || clock_raw_ns() > until_ns) {
+			snprintf(error, error_size,
+			    "another broker (pid %s) has the database %s; its socket is named in "
+			    "%s",
+			    *pid ? pid : "unknown", file->path, path);
+			return -1;
+		}
+		if (!has_told)
+			log_info(
+			    "waiting for the broker with pid %s, which is stopping", pid);
+		has_told = true;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+static int lock(struct database_file *file, const char *socket, int64_t wait_ns,
+    char *error, size_t error_size)
+{
+	char path[PATH_MAX + 16], text[PATH_MAX + 32];
 	int len;
 
 	snprintf(path, sizeof path, "%s-poolite.lock", file->path);
@@ -104,13 +138,8 @@ static int lock(
 		    strerror(errno));
 		return -1;
 	}
-	if (flock(file->lock_fd, LOCK_EX | LOCK_NB)) {
-		read_holder(file->lock_fd, holder, sizeof holder);
-		snprintf(error, error_size,
-		    "another broker (pid %s) has the database %s; its socket is named in %s",
-		    *holder ? holder : "unknown", file->path, path);
+	if (wait_for_lock(file, path, wait_ns, error, error_size))
 		return -1;
-	}
 	len = snprintf(text, sizeof text, "%ld\n%s\n", (long)getpid(), socket);
 	if (ftruncate(file->lock_fd, 0) ||
 	    pwrite(file->lock_fd, text, (size_t)len, 0) != len) {
@@ -121,16 +150,37 @@ static int lock(
 	return 0;
 }
 
+void database_file_mark_stopping(const struct database_file *file)
+{
+	off_t end = lseek(file->lock_fd, 0, SEEK_END);
+
+	/* Only a hint to a successor: without it that one says who has the database. */
+	if (end < 0 || pwrite(file->lock_fd, STOPPING, sizeof STOPPING - 1, end) < 0)
+		log_debug("cannot mark the lock file: %s", strerror(errno));
+}
+
+void database_file_undo(const struct database_file *file)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
+
+	for (size_t i = 0; file->was_created && i < sizeof suffixes / sizeof *suffixes;
+	     i++) {
+		char path[PATH_MAX + 8];
+		snprintf(path, sizeof path, "%s%s", file->path, suffixes[i]);
+		unlink(path);
+	}
+}
+
 int database_file_open(struct database_file *file, const char *path, bool create,
-    const char *socket, char *error, size_t error_size)
+    const char *socket, int64_t wait_ns, char *error, size_t error_size)
 {
 	*file = (struct database_file){.lock_fd = -1};
-	if (resolve(file, path, create, error, error_size) ||
-	    lock(file, socket, error, error_size)) {
-		database_file_close(file);
+	if (resolve(file, path, create, error, error_size))
 		return -1;
-	}
-	return 0;
+	if (lock(file, socket, wait_ns, error, error_size) == 0)
+		return 0;
+	database_file_close(file);
+	return -1;
 }
 
 void database_file_close(struct database_file *file)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct database_file {
 	char *path;  /* owns; the realpath: a symbolic link must not make two writers */
@@ -14,10 +15,15 @@ struct database_file {
 /**
  * Resolve ${path}, create the file if it is missing and ${create} is set, and
  * lock PATH-poolite.lock, which then holds our pid and ${socket}, a line each.
+ * Waits for a broker that is stopping to be gone (${wait_ns} at the most).
  * 0, or -1 with a sentence in ${error}.
  */
 int database_file_open(struct database_file *file, const char *path, bool create,
-    const char *socket, char *error, size_t error_size);
+    const char *socket, int64_t wait_ns, char *error, size_t error_size);
+/** Tell a successor that it is worth waiting. */
+void database_file_mark_stopping(const struct database_file *file);
+/** A start failed: remove the database if this start has made it. */
+void database_file_undo(const struct database_file *file);
 /** Unlock and free. */
 void database_file_close(struct database_file *file);
 

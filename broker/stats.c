@@ -283,8 +283,7 @@ static void put_wal(struct broker *broker, struct document *document)
 	close_map(document);
 }
 
-/* The name of the holder's program, "?" when it is gone. */
-static void command_of(pid_t pid, char *command, size_t size)
+void stats_command_of(pid_t pid, char *command, size_t size)
 {
 	char path[64];
 	FILE *file;
@@ -308,7 +307,7 @@ static void put_holder(struct broker *broker, struct document *document)
 		put_text(document, "holder", NULL);
 		return;
 	}
-	command_of(holder.pid, command, sizeof command);
+	stats_command_of(holder.pid, command, sizeof command);
 	open_map(document, "holder");
 	put_int(document, "pid", holder.pid);
 	put_int(document, "uid", (int64_t)holder.uid);

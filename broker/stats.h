@@ -2,6 +2,8 @@
 #ifndef POOLITE_BROKER_STATS_H
 #define POOLITE_BROKER_STATS_H
 
+#include <sys/types.h>
+
 #include "proto/request.h"
 
 struct broker;
@@ -29,6 +31,9 @@ struct stats {
 /** Count one answered request. */
 void stats_count(struct stats *stats, enum poolite__method method, int code,
     int64_t waited_ns, int64_t took_ns);
+
+/** The name of process ${pid}'s program; "?" when it is gone. */
+void stats_command_of(pid_t pid, char *command, size_t size);
 
 /** Append the `stats` document, a map. */
 void stats_pack(struct broker *broker, struct poolite__buf *out);

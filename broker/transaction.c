@@ -39,7 +39,13 @@ static void become_dead(
     struct transaction *transaction, const struct poolite__failure *cause)
 {
 	transaction->state = TRANSACTION_DEAD;
-	transaction->cause = *cause;
+	/* An expired one's reason says so itself. */
+	poolite__fail(&transaction->cause, cause->code, "%s%s",
+	    cause->code == POOLITE_TRANSACTION_EXPIRED
+		? ""
+		: "the transaction is over since an earlier request of it failed: ",
+	    cause->message);
+	transaction->cause.sqlite = cause->sqlite;
 	transaction->cause.is_unknown = false; /* what is refused later was not done */
 	transaction->may_begin_again = false;
 }

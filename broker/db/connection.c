@@ -335,7 +335,8 @@ int connection_open(const struct connection_options *options, struct connection 
 	pthread_mutex_init(&connection->watch_mutex, NULL);
 	connection->is_writer = options->role == CONNECTION_WRITER;
 	connection->clock = options->clock;
-	connection->wal_bytes_max = options->role == CONNECTION_WRITER ? options->wal_bytes_max : 0;
+	connection->wal_bytes_max =
+	    options->role == CONNECTION_WRITER ? options->wal_bytes_max : 0;
 	rc = sqlite3_open_v2(options->path, &connection->db, flags, NULL);
 	if (rc == SQLITE_OK)
 		rc = set_up(connection, options, failure);
@@ -595,8 +596,8 @@ int connection_check_files(
 		    st.st_ino == file->ino)
 			continue;
 		return poolite__fail(failure, POOLITE_STORAGE,
-		    "%s was moved, replaced or removed while the broker had it open; no more "
-		    "writes are taken until the broker is started again",
+		    "%s was moved, replaced or removed while the broker had it open; put it back "
+		    "beside the other two of database, -wal and -shm, and start the broker again",
 		    names[i]);
 	}
 	return 0;

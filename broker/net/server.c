@@ -38,8 +38,10 @@ static int lock_path(struct listener *listener, char *error, size_t error_size)
 	listener->lock_fd =
 	    open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (listener->lock_fd < 0) {
-		snprintf(error, error_size, "cannot open the lock file %s: %s", lock_path,
-		    strerror(errno));
+		snprintf(error, error_size,
+		    "cannot make the socket %s: its lock file %s: %s%s", listener->path,
+		    lock_path, strerror(errno),
+		    errno == ENOENT ? " (the folder has to be there)" : "");
 		return -1;
 	}
 	if (flock(listener->lock_fd, LOCK_EX | LOCK_NB)) {
