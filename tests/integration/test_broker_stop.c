@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -198,6 +199,27 @@ Test(broker_stop, grace_ends_and_open_transactions_are_rolled_back)
 	expect_end(b);
 	CHECK_EQ(poolited_wait(&broker), 0);
 	CHECK_EQ(direct_number(broker.database, "SELECT count(*) FROM t"), 0);
+}
+
+Test(broker_stop, successor_waits_for_one_that_is_stopping)
+{
+	static struct poolited successor;
+
+	CHECK_EQ(poolited_stop(&broker), 0);
+	broker.flags[0] = "--grace=0.5";
+	poolited_run(&broker);
+	a = wire_open(&broker);
+	ask(a, "begin"); /* keeps the stopping one to the end of its grace */
+	kill(broker.pid, SIGTERM);
+	poolited_await_log(&broker, "stopping");
+	successor = broker;
+	successor.pid = 0;
+	poolited_run(&successor);
+	CHECK(strstr(successor.log, "waiting for the broker"), "%s", successor.log);
+	CHECK_EQ(poolited_wait(&broker), 0);
+	broker = successor;
+	b = wire_open(&broker);
+	update(b, "INSERT INTO t VALUES (1, 1)");
 }
 
 Test(broker_stop, database_is_one_file_afterwards)
