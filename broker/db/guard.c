@@ -162,6 +162,11 @@ static int answer_pragma(struct guard *guard, const struct question *question)
 		    "PRAGMA %s is not allowed: foreign keys are the broker's setting, and a script "
 		    "may begin with PRAGMA foreign_keys=OFF",
 		    question->a);
+	if (i == COUNT && sqlite3_stricmp(question->a, "writable_schema") == 0)
+		return refuse(guard,
+		    "PRAGMA %s is not allowed; in a .dump it comes with a virtual table: serve that "
+		    "file itself, or create the table and insert its rows",
+		    question->a);
 	if (i == COUNT)
 		return refuse(guard,
 		    "PRAGMA %s is not allowed: clients share connections, so their settings are "
