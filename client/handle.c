@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client/registry.h"
+#include "client/verbs.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define REQUEST_TIMEOUT_MS 90000
@@ -326,7 +327,7 @@ static int cancel_all(struct poolite *handle, struct poolite__failure *failure)
 	size_t count;
 
 	if (!handle)
-		return poolite__fail(failure, POOLITE_BAD_REQUEST, "no handle");
+		return poolite__no_handle(failure);
 	pthread_mutex_lock(&handle->lock);
 	pinned = pin_busy(handle, &count);
 	handle->users++;

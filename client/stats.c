@@ -111,7 +111,7 @@ static int ask(struct poolite *handle, enum poolite__method method,
 
 	poolite__call_init(call, handle, POOLITE__HARMLESS, NULL);
 	if (!handle)
-		return poolite__fail(failure, POOLITE_BAD_REQUEST, "no handle");
+		return poolite__no_handle(failure);
 	packed = poolite__pack_bare_request(&call->request, call->msgid, method);
 	return poolite__call_run(call, handle, NULL, packed, failure);
 }

@@ -4,12 +4,8 @@
 #include <string.h>
 
 #include "client/registry.h"
+#include "client/verbs.h"
 #include "proto/begin.h"
-
-static int no_handle(struct poolite__failure *failure)
-{
-	return poolite__fail(failure, POOLITE_BAD_REQUEST, "no handle");
-}
 
 /* Send begin; the session it was answered on goes to tx. */
 static int send_begin(
@@ -42,7 +38,7 @@ int poolite__begin(struct poolite *handle, unsigned flags, struct poolite_tx **t
 
 	*tx = NULL;
 	if (!handle)
-		return no_handle(failure);
+		return poolite__no_handle(failure);
 	if (flags & ~(unsigned)(POOLITE_READ | POOLITE_ABORT_ON_ERROR))
 		return poolite__fail(
 		    failure, POOLITE_BAD_REQUEST, "no such flag of poolite_begin");

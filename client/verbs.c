@@ -29,13 +29,19 @@ static bool is_value(const struct poolite_value *value)
 	return true;
 }
 
+int poolite__no_handle(struct poolite__failure *failure)
+{
+	return poolite__fail(failure, POOLITE_BAD_REQUEST,
+	    "no handle, or no transaction: poolite_open, poolite_default or poolite_begin "
+	    "told why (is POOLITE_SOCKET set?)");
+}
+
 int poolite__check_verb(struct poolite *handle, const struct poolite_tx *tx,
     const char *sql, const struct poolite_value *args, size_t args_count,
     struct poolite__failure *failure)
 {
 	if (!handle)
-		return poolite__fail(
-		    failure, POOLITE_BAD_REQUEST, "no handle, or no transaction");
+		return poolite__no_handle(failure);
 	if (tx && poolite__tx_check(tx, failure))
 		return failure->code;
 	if (!sql)

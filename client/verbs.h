@@ -17,6 +17,9 @@ int poolite__check_verb(struct poolite *handle, const struct poolite_tx *tx,
 /** What a verb may have done when no answer comes. */
 enum poolite__effect poolite__effect_in(const struct poolite_tx *tx);
 
+/** Fail because there is no handle, and say where to look for the reason. */
+int poolite__no_handle(struct poolite__failure *failure);
+
 /** ${tx}'s handle; NULL for NULL. */
 struct poolite *poolite__handle_of(const struct poolite_tx *tx);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/poolite.h"
+#include "tests/support/check.h"
 #include "tests/support/fake_broker.h"
 
 static struct fake_broker broker;
@@ -188,6 +189,7 @@ Test(client_calls, no_handle_is_refused_everywhere)
 	struct poolite_tx *tx = (void *)1;
 
 	expect_code(poolite_ping(NULL, &error), POOLITE_BAD_REQUEST);
+	CHECK_HAS(error.message, "is POOLITE_SOCKET set?");
 	expect_code(poolite_query(NULL, "x", POOLITE_NO_ARGS, &result, &error),
 	    POOLITE_BAD_REQUEST);
 	cr_assert_null(result);
