@@ -37,8 +37,11 @@ struct settings {
 	const char *null_text; /* NULL: none given */
 };
 
-/** Write "poolite: ..." to stderr.  Returns EXIT_FAILED. */
+/** Write "poolite: ..." to stderr, control characters escaped.  Returns EXIT_FAILED. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** Write "hint: ..." to stderr likewise. */
+void hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /** Write a call's error and, where there is one, a hint; returns the exit status. */
 int complain_of(const struct poolite_error *error);

@@ -18,8 +18,7 @@ static int complain_of_words(const struct poolite_error *error, char **words, in
 
 	for (int i = 1; i < count && error->code == POOLITE_BAD_REQUEST; i++)
 		if (strncmp(words[i], "--", 2) == 0) {
-			fprintf(stderr,
-			    "hint: options go before the SQL; %s is an argument here\n",
+			hint("options go before the SQL; %s is an argument here",
 			    words[i]);
 			break;
 		}

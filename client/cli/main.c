@@ -8,6 +8,39 @@
 #include "client/cli/options.h"
 #include "client/cli/output.h"
 
+/* One line, with nothing in it that could steer a terminal. */
+static void write_line(const char *text)
+{
+	for (; *text; text++) {
+		unsigned char byte = (unsigned char)text[0];
+		unsigned char next = (unsigned char)text[1];
+
+		if (byte == '\n' || byte == '\t') {
+			fputs(byte == '\n' ? "\\n" : "\\t", stderr);
+		} else if (byte < 0x20 || byte == 0x7f) {
+			fprintf(stderr, "\\x%02x", byte);
+		} else if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {
+			fprintf(stderr, "\\u%04x", next);
+			text++;
+		} else {
+			fputc(byte, stderr);
+		}
+	}
+	fputc('\n', stderr);
+}
+
+static void write_formatted(const char *format, va_list args)
+{
+	char *text;
+
+	if (vasprintf(&text, format, args) < 0) {
+		write_line("no memory");
+		return;
+	}
+	write_line(text);
+	free(text);
+}
+
 int complain(const char *format, ...)
 {
 	va_list args;
@@ -15,10 +48,19 @@ int complain(const char *format, ...)
 	/* On a terminal, over a line of progress. */
 	fputs(isatty(STDERR_FILENO) ? "\r\033[Kpoolite: " : "poolite: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	write_formatted(format, args);
 	va_end(args);
-	fputc('\n', stderr);
 	return EXIT_FAILED;
+}
+
+void hint(const char *format, ...)
+{
+	va_list args;
+
+	fputs("hint: ", stderr);
+	va_start(args, format);
+	write_formatted(format, args);
+	va_end(args);
 }
 
 /* What to do about an error; NULL: its message says it all. */
@@ -38,11 +80,11 @@ static const char *hint_for(const struct poolite_error *error)
 
 int complain_of(const struct poolite_error *error)
 {
-	const char *hint = hint_for(error);
+	const char *advice = hint_for(error);
 
 	complain("%s: %s", poolite_code_name(error->code), error->message);
-	if (hint)
-		fprintf(stderr, "hint: %s\n", hint);
+	if (advice)
+		hint("%s", advice);
 	if (error->code == POOLITE_NO_BROKER)
 		return EXIT_NO_BROKER;
 	return error->outcome == POOLITE_DONE_UNKNOWN ? EXIT_UNKNOWN : EXIT_FAILED;

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The longest timeout: its milliseconds are an int. */
+#define SECONDS_MAX (INT_MAX / 1000)
+
 enum {
 	OPTION_SOCKET = 's',
 	OPTION_HELP = 'h',
@@ -112,8 +115,9 @@ static bool read_seconds(const char *option, const char *text, int *ms)
 	char *end;
 	double seconds = strtod(text, &end);
 
-	if (end == text || *end || !(seconds >= 0.001 && seconds * 1000 <= INT_MAX)) {
-		complain("%s wants seconds, at least 0.001, not %s", option, text);
+	if (end == text || *end || !(seconds >= 0.001 && seconds <= SECONDS_MAX)) {
+		complain("%s wants seconds, from 0.001 to %d, not %s", option,
+		    SECONDS_MAX, text);
 		return false;
 	}
 	*ms = (int)(seconds * 1000 + 0.5);
@@ -150,19 +154,59 @@ static bool take(struct settings *settings, int option, const char *value)
 	case OPTION_TEXT: settings->all_text = true; return true;
 	case OPTION_FORMAT: return read_format(value, &settings->input);
 	case OPTION_KEYS_OFF: settings->foreign_keys_off = true; return true;
-	default: return false; /* getopt has complained */
+	default: return false;
 	}
+}
+
+/* Where the options are explained. */
+static enum options_outcome point_to_help(const struct command *command)
+{
+	if (command)
+		hint("poolite %s --help lists the options", command->name);
+	else
+		hint("poolite --help lists options and commands");
+	return OPTIONS_WRONG;
+}
+
+static const char *name_of_option(int option)
+{
+	for (const struct option *known = long_options; known->name; known++)
+		if (known->val == option)
+			return known->name;
+	return NULL;
+}
+
+/* What getopt made nothing of; ${is_short_of}: an option without its value. */
+static enum options_outcome complain_of_option(
+    const struct command *command, const char *word, bool is_short_of)
+{
+	const char *subject = command ? command->name : "the command line";
+	const char *name = name_of_option(optopt);
+
+	if (is_short_of && name)
+		complain("--%s wants a value", name);
+	else if (name)
+		complain("--%s takes no value", name);
+	else if (optopt)
+		complain("%s has no option -%c", subject, optopt);
+	else
+		complain("%s has no option %s", subject, word);
+	return point_to_help(command);
 }
 
 /* Read options up to the first word.  ${command} NULL: those before it. */
 static enum options_outcome read_some(
     struct task *task, const struct command *command, int argc, char **argv)
 {
-	int option, index = 0;
+	int option;
 
-	while ((option = getopt_long(argc, argv, "+s:hV", long_options, &index)) != -1) {
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "+:s:hV", long_options, NULL)) != -1) {
 		unsigned wanted = wanted_by(option);
 
+		if (option == '?' || option == ':')
+			return complain_of_option(
+			    command, argv[optind - 1], option == ':');
 		if (option == OPTION_HELP) {
 			if (command)
 				write_command_help(command);
@@ -175,11 +219,13 @@ static enum options_outcome read_some(
 			return OPTIONS_DONE;
 		}
 		if (wanted && !(command && (command->takes & wanted))) {
-			complain(command ? "%s takes no --%s"
-					 : "%s: --%s goes after the command",
-			    command ? command->name : "poolite",
-			    long_options[index].name);
-			return OPTIONS_WRONG;
+			if (command)
+				complain("%s takes no --%s", command->name,
+				    name_of_option(option));
+			else
+				complain("--%s goes after the command",
+				    name_of_option(option));
+			return point_to_help(command);
 		}
 		if (!take(&task->settings, option, optarg))
 			return OPTIONS_WRONG;
@@ -194,7 +240,16 @@ static enum options_outcome check_words(const struct task *task)
 	if (task->count >= command->least &&
 	    (command->most < 0 || task->count <= command->most))
 		return OPTIONS_RUN;
-	complain("usage: poolite %s [OPTION ...] %s", command->name, command->synopsis);
+	if (task->count < command->least)
+		complain("%s: %.*s is missing", command->name,
+		    (int)strcspn(command->synopsis, " "), command->synopsis);
+	else
+		complain("%s: one word too many: %s%s", command->name,
+		    task->words[command->most],
+		    command->takes & TAKES_INPUT ? " (rows come from the standard input)"
+						 : "");
+	hint("usage: poolite %s [OPTION ...]%s%s", command->name,
+	    *command->synopsis ? " " : "", command->synopsis);
 	return OPTIONS_WRONG;
 }
 

@@ -334,16 +334,26 @@ Test(cli, wrong_usage_is_status_2)
 	} cases[] = {
 	    {"poolite", "no command"},
 	    {"poolite frobnicate", "no command frobnicate"},
-	    {"poolite query", "usage: poolite query"},
-	    {"poolite query --frob x", "--frob"},
-	    {"poolite ping x", "usage: poolite ping"},
+	    {"poolite query", "query: SQL is missing\nhint: usage: poolite query"},
+	    {"poolite query --frob x", "poolite: query has no option --frob\n"},
+	    {"poolite query --frob x", "poolite query --help"},
+	    {"poolite query -x y", "poolite: query has no option -x\n"},
+	    {"poolite --frob query x",
+		"poolite: the command line has no option --frob\n"},
+	    {"poolite query --json=1 x", "--json takes no value"},
+	    {"poolite query --null", "--null wants a value"},
+	    {"poolite query -s", "--socket wants a value"},
+	    {"poolite ping x", "ping: one word too many: x\nhint: usage: poolite ping"},
 	    {"poolite ping --json", "takes no --json"},
-	    {"poolite --json ping", "after the command"},
-	    {"poolite script a b", "usage: poolite script"},
+	    {"poolite --json ping", "poolite: --json goes after the command\n"},
+	    {"poolite script a b", "too many: b\nhint: usage: poolite script"},
+	    {"poolite script", "script: FILE is missing"},
+	    {"poolite batch --format csv x y", "rows come from the standard input"},
 	    {"poolite batch 'x' < /dev/null", "--format"},
 	    {"poolite batch --format xml x", "csv or jsonl"},
 	    {"poolite query --timeout soon x", "--timeout wants seconds"},
 	    {"poolite query --timeout 0 x", "--timeout wants seconds"},
+	    {"poolite query --timeout 1e9 x", "from 0.001 to 2147483, not 1e9"},
 	    {"POOLITE_SOCKET= poolite ping", "set POOLITE_SOCKET"},
 	    {"env -u POOLITE_SOCKET poolite ping", "set POOLITE_SOCKET"},
 	};
@@ -355,6 +365,8 @@ Test(cli, wrong_usage_is_status_2)
 Test(cli, failures_are_status_1_with_code_and_hint)
 {
 	expect_failure(run("poolite query nonsense"), 1, "poolite: SQL_ERROR: ");
+	expect_failure(
+	    run_with("poolite script -", "SELECT '\n\033[2J"), 1, "'\\n\\x1b[2J\"");
 	run("poolite update 'INSERT INTO leads(id) VALUES (1)'");
 	expect_failure(run("poolite update 'INSERT INTO leads(id) VALUES (1)'"), 1,
 	    "poolite: CONSTRAINT: UNIQUE constraint failed: leads.id");
