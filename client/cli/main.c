@@ -116,7 +116,7 @@ int main(int argc, char **argv)
 	int status = EXIT_OK;
 	int written;
 
-	/* A reader of our output that goes away is an error like a full disk. */
+	/* A reader of our output that goes away ends no request half-way. */
 	signal(SIGPIPE, SIG_IGN);
 	switch (options_read(&task, argc, argv)) {
 	case OPTIONS_WRONG: return EXIT_USAGE;

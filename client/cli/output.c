@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -268,9 +269,22 @@ int output_document(
 	return document_write(document, settings->output == OUTPUT_JSON);
 }
 
+/* Whoever read our output has gone, as head does; that is no news to anybody. */
+static bool has_reader_gone(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+	return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP));
+}
+
 int output_end(void)
 {
+	int error;
+
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_OK;
-	return complain("cannot write the output: %s", strerrordesc_np(errno));
+	error = errno;
+	if (error == EPIPE || has_reader_gone())
+		return EXIT_FAILED;
+	return complain("cannot write the output: %s", strerrordesc_np(error));
 }

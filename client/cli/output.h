@@ -31,7 +31,8 @@ void output_figures(
 int output_document(
     const struct settings *settings, const struct poolite_document *document);
 
-/** Flush.  EXIT_OK, or EXIT_FAILED after a complaint when anything was not written. */
+/** Flush.  EXIT_OK, or EXIT_FAILED when anything was not written: after a complaint,
+ * but silently when a pipe's reader has gone. */
 int output_end(void);
 
 #endif

@@ -188,8 +188,7 @@ Test(cli, output_that_cannot_be_written_is_an_error)
 	CHECK_EQ(
 	    run("(poolite query 'SELECT hex(zeroblob(500000))'; echo status $? >&2) | true"),
 	    0);
-	CHECK_HAS(output, "Broken pipe");
-	CHECK_HAS(output, "status 1");
+	CHECK_TEXT(output, "status 1\n");
 }
 
 /* ---- batches ------------------------------------------------------------- */
