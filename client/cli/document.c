@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/json.h"
 
@@ -21,21 +22,51 @@ static void write_text(const char *text)
 	}
 }
 
-static void write_leaf(const json_t *json)
+/* At most three digits after the point. */
+static void write_real(double real)
 {
+	char text[400];
+	size_t len = (size_t)snprintf(text, sizeof text, "%.3f", real);
+
+	while (len > 0 && text[len - 1] == '0')
+		len--;
+	if (len > 0 && text[len - 1] == '.')
+		len--;
+	fwrite(text, 1, len, stdout);
+}
+
+/* Seconds since 1970 as local time; false: it is none. */
+static bool write_time(const json_t *json)
+{
+	time_t seconds = (time_t)json_number_value(json);
+	struct tm local;
+	char text[64];
+
+	if (!json_is_number(json) || seconds <= 0 || !localtime_r(&seconds, &local))
+		return false;
+	strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local);
+	fputs(text, stdout);
+	return true;
+}
+
+static void write_leaf(const char *name, const json_t *json)
+{
+	if (strcmp(name, "last_health_check") == 0 && write_time(json))
+		return;
 	switch (json_typeof(json)) {
 	case JSON_STRING: write_text(json_string_value(json)); break;
 	case JSON_INTEGER: printf("%lld", (long long)json_integer_value(json)); break;
-	case JSON_REAL: printf("%.15g", json_real_value(json)); break;
+	case JSON_REAL: write_real(json_real_value(json)); break;
 	case JSON_TRUE: fputs("yes", stdout); break;
 	case JSON_FALSE: fputs("no", stdout); break;
 	default: fputs("-", stdout);
 	}
 }
 
+/* Whether it fits on its name's line; what is empty does. */
 static bool is_leaf(const json_t *json)
 {
-	return !json_is_object(json) && !json_is_array(json);
+	return json_object_size(json) == 0 && json_array_size(json) == 0;
 }
 
 static void write_value(const json_t *json, int depth);
@@ -57,7 +88,7 @@ static void write_object(json_t *object, int depth)
 		write_text(key);
 		if (is_leaf(value)) {
 			printf("%*s", width - (int)strlen(key) + 2, "");
-			write_leaf(value);
+			write_leaf(key, value);
 			putchar('\n');
 		} else {
 			putchar('\n');
@@ -73,7 +104,7 @@ static void write_array(const json_t *array, int depth)
 
 		if (is_leaf(value)) {
 			printf("%*s", depth * INDENT, "");
-			write_leaf(value);
+			write_leaf("", value);
 			putchar('\n');
 		} else {
 			write_value(value, depth);
@@ -102,7 +133,8 @@ int document_write(const struct poolite_document *document, bool as_json)
 		return POOLITE_INTERNAL;
 	if (!as_json)
 		write_value(json, 0);
-	else if (json_dumpf(json, stdout, JSON_INDENT(2)) && !ferror(stdout))
+	else if (json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) &&
+	    !ferror(stdout))
 		rc = POOLITE_OVERLOADED;
 	else
 		putchar('\n');

@@ -198,8 +198,9 @@ int table_write(const struct settings *settings, struct poolite_result *result)
 	int rc;
 
 	if (table.columns == 0) {
-		printf(
-		    "(%lld rows changed)\n", (long long)poolite_result_changes(result));
+		long long rows = poolite_result_changes(result);
+
+		printf("(%lld row%s changed)\n", rows, rows == 1 ? "" : "s");
 		return 0;
 	}
 	table.widths = calloc(table.columns, sizeof *table.widths);

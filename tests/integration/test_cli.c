@@ -145,6 +145,14 @@ Test(cli, a_table_is_aligned_and_cannot_steer_the_terminal)
 	EXPECT("poolite query --table 'SELECT 1 AS a WHERE 0'", "a\n-\n(0 rows)\n");
 }
 
+Test(cli, a_table_counts_the_rows_changed)
+{
+	EXPECT("poolite query --table \"INSERT INTO leads(title) VALUES ('a')\"",
+	    "(1 row changed)\n");
+	EXPECT("poolite query --table \"INSERT INTO leads(title) VALUES ('a'), ('b')\"",
+	    "(2 rows changed)\n");
+}
+
 Test(cli, csv_quotes_what_needs_it)
 {
 	EXPECT(
@@ -316,6 +324,8 @@ Test(cli, stats_and_health_are_for_eyes_or_json)
 	EXPECT("poolite ping", "pong\n");
 	CHECK_EQ(run("poolite stats"), 0);
 	CHECK_HAS(output, "max_connections            10\n");
+	CHECK_HAS(output, "\nlast_health_check          20"); /* a date */
+	CHECK_HAS(output, "\nerrors                     -\n");
 	CHECK_EQ(run("poolite stats --json"), 0);
 	CHECK_HAS(output, "\"max_connections\": 10");
 	CHECK_EQ(run("poolite health"), 0);
