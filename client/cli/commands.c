@@ -22,6 +22,8 @@ static int complain_of_words(const struct poolite_error *error, char **words, in
 			    words[i]);
 			break;
 		}
+	if (error->code == POOLITE_NOT_ALLOWED && strstr(error->message, "BEGIN, COMMIT"))
+		hint("poolite script runs several statements as one transaction");
 	return status;
 }
 
@@ -164,6 +166,25 @@ static char *read_file(const char *name)
 	return text;
 }
 
+/* After an error of a script, say how else it can be done. */
+static int complain_of_script(const struct poolite_error *error)
+{
+	int status = complain_of(error);
+
+	if (error->code == POOLITE_TOO_LARGE)
+		hint("a script is one message; to have all of a database, serve its file "
+		     "(poolited --db FILE), or start the broker with a larger "
+		     "--max-frame-bytes");
+	else if (error->code == POOLITE_NOT_ALLOWED &&
+	    strstr(error->message, "writable_schema"))
+		hint("the dump of a virtual table; serve the database's file itself "
+		     "(poolited --db FILE)");
+	else if (error->code == POOLITE_NOT_ALLOWED &&
+	    strstr(error->message, "BEGIN, COMMIT"))
+		hint("a script is one transaction already: leave them out");
+	return status;
+}
+
 static int run_script(
     struct poolite *db, const struct settings *settings, char **words, int count)
 {
@@ -177,7 +198,7 @@ static int run_script(
 	if (!sql)
 		return EXIT_FAILED;
 	if (poolite_script(db, sql, flags, &changes, &error)) {
-		status = complain_of(&error);
+		status = complain_of_script(&error);
 	} else {
 		struct figure figures[] = {
 		    {"statements", changes.statements}, {"changes", changes.changes}};

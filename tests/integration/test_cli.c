@@ -307,6 +307,17 @@ Test(cli, a_script_comes_from_a_file_or_the_input)
 	    run_with("poolite script -", "nonsense"), 1, "poolite: SQL_ERROR: ");
 }
 
+Test(cli, what_no_script_can_do_has_a_hint)
+{
+	expect_failure(run_with("poolite script -", "PRAGMA writable_schema=ON;"), 1,
+	    "hint: the dump of a virtual table; serve the database's file");
+	expect_failure(
+	    run("(printf 'SELECT \\047'; head -c 20000000 /dev/zero | tr '\\0' x; "
+		"echo \"';\") | poolite script -"),
+	    1, "hint: a script is one message; ");
+	expect_failure(run("poolite update BEGIN"), 1, "hint: poolite script runs");
+}
+
 Test(cli, a_dump_of_sqlite3_goes_in)
 {
 	EXPECT(
