@@ -263,51 +263,57 @@ static int run_health(
 /* ---- the table ----------------------------------------------------------- */
 
 const struct command commands[] = {
-    {"query", "SQL [ARGUMENT ...]",
+    {"query", "SQL [ARGUMENT ...]", "run one statement, write its rows",
 	"Runs one statement and writes its rows: a table on a terminal, else tab-separated.\n"
 	"Each ARGUMENT is bound to a ? of the SQL, in order.  A number as JSON spells it is\n"
 	"a number, null is NULL, anything else is TEXT, also 007; --text makes all TEXT.\n"
-	"Tab-separated: \\t \\n \\r \\0 \\\\ are escaped and NULL is \\N.  BLOBs are hex.\n"
+	"Tab-separated: \\t \\n \\r \\0 \\\\ are escaped and NULL is \\N.\n"
+	"CSV: NULL is an empty cell, empty TEXT is \"\"; batch --null '' reads it back so.\n"
+	"JSON: infinity is null.  In all three a BLOB is hex, which reads back as TEXT, and in\n"
+	"the first two infinity is Inf, which does too.\n"
 	"\n"
 	"  poolite query 'SELECT id, title FROM leads WHERE source = ?' serp\n"
 	"  poolite query --csv --header 'SELECT * FROM leads' > leads.csv\n",
-	TAKES_OUTPUT | TAKES_ROWS | TAKES_TEXT, 1, -1, run_query},
-    {"update", "SQL [ARGUMENT ...]",
+	TAKES_OUTPUT | TAKES_HEADER | TAKES_NULL | TAKES_TEXT, 1, -1, run_query},
+    {"update", "SQL [ARGUMENT ...]", "run one statement, write what it changed",
 	"Runs one statement that gives no rows; writes changes and last_insert_id.\n"
 	"Arguments are those of query.\n"
 	"\n"
 	"  poolite update 'INSERT INTO leads(title, source) VALUES (?, ?)' 'A lead' serp\n",
-	TAKES_OUTPUT | TAKES_ROWS | TAKES_TEXT, 1, -1, run_update},
-    {"batch", "SQL < ROWS",
+	TAKES_OUTPUT | TAKES_HEADER | TAKES_TEXT, 1, -1, run_update},
+    {"batch", "SQL < ROWS", "run one statement for each row of a file",
 	"Runs one statement for each row of the standard input, all of them or none; writes\n"
 	"changes and last_insert_id.\n"
 	"--format csv: RFC 4180.  A cell is read as an argument of query is; in quotes it is\n"
-	"TEXT.  --header: the first line is no row.  --null TEXT: that, unquoted, is NULL.\n"
+	"TEXT, and an empty one too.  What query --csv wrote wants --null ''; its BLOBs and\n"
+	"infinities come in as TEXT.\n"
 	"--format jsonl: a line is an array, or an object whose keys name the parameters.\n"
 	"\n"
 	"  poolite batch --format csv --header 'INSERT INTO leads(title, source) VALUES (?, ?)' "
 	"< leads.csv\n"
 	"  poolite batch --format jsonl 'INSERT INTO leads(title) VALUES (:title)' < leads.jsonl\n",
-	TAKES_OUTPUT | TAKES_ROWS | TAKES_TEXT | TAKES_INPUT, 1, 1, run_batch},
-    {"script", "FILE",
+	TAKES_OUTPUT | TAKES_HEADER | TAKES_NULL | TAKES_TEXT | TAKES_INPUT, 1, 1,
+	run_batch},
+    {"script", "FILE", "run a file of statements as one transaction",
 	"Runs the many statements of FILE (-: the standard input), all of them or none; writes\n"
-	"statements and changes.  For schemas, dumps, migrations.  --foreign-keys-off: keys are\n"
-	"off meanwhile, and checked at the end.\n"
+	"statements and changes.  For schemas, dumps, migrations.  It is one message: at most\n"
+	"the broker's --max-frame-bytes.  --foreign-keys-off: keys are off meanwhile, and\n"
+	"checked at the end.\n"
 	"\n"
 	"  poolite script schema.sql\n"
 	"  sqlite3 old.db .dump | poolite script -\n",
-	TAKES_OUTPUT | TAKES_ROWS | TAKES_KEYS, 1, 1, run_script},
-    {"ping", "", "Writes pong when a broker answers.\n\n  poolite ping\n", 0, 0, 0,
-	run_ping},
-    {"stats", "",
+	TAKES_OUTPUT | TAKES_HEADER | TAKES_KEYS, 1, 1, run_script},
+    {"ping", "", "whether a broker answers",
+	"Writes pong when a broker answers.\n\n  poolite ping\n", 0, 0, 0, run_ping},
+    {"stats", "", "the pool, queues, waits, latencies",
 	"Writes what the broker counts: the pool, queues, waits, latencies.\n\n"
 	"  poolite stats --json\n",
 	TAKES_JSON, 0, 0, run_stats},
-    {"health", "",
+    {"health", "", "how the broker is",
 	"Writes how the broker is; the exit status is 1 when it is unhealthy.\n\n"
 	"  poolite health\n",
 	TAKES_JSON, 0, 0, run_health},
-    {NULL, NULL, NULL, 0, 0, 0, NULL},
+    {NULL, NULL, NULL, NULL, 0, 0, 0, NULL},
 };
 
 const struct command *command_find(const char *name)

@@ -7,16 +7,18 @@
 /* What options a command takes, besides those all take. */
 enum takes {
 	TAKES_OUTPUT = 1, /* --json --csv --tsv --table */
-	TAKES_ROWS = 2,   /* --header --null, for rows written or read */
+	TAKES_HEADER = 2, /* --header */
 	TAKES_TEXT = 4,   /* --text */
 	TAKES_INPUT = 8,  /* --format */
 	TAKES_KEYS = 16,  /* --foreign-keys-off */
 	TAKES_JSON = 32,  /* --json alone */
+	TAKES_NULL = 64,  /* --null */
 };
 
 struct command {
 	const char *name;
 	const char *synopsis; /* after the options */
+	const char *summary;  /* in a few words */
 	const char *help;     /* what it does, and examples */
 	unsigned takes;       /* enum takes */
 	int least, most;      /* words after the options; most -1: any number */

@@ -52,8 +52,8 @@ static unsigned wanted_by(int option)
 	case OPTION_CSV:
 	case OPTION_TSV:
 	case OPTION_TABLE: return TAKES_OUTPUT;
-	case OPTION_HEADER:
-	case OPTION_NULL: return TAKES_ROWS;
+	case OPTION_HEADER: return TAKES_HEADER;
+	case OPTION_NULL: return TAKES_NULL;
 	case OPTION_TEXT: return TAKES_TEXT;
 	case OPTION_FORMAT: return TAKES_INPUT;
 	case OPTION_KEYS_OFF: return TAKES_KEYS;
@@ -69,7 +69,8 @@ static void write_help(void)
 	     "\n"
 	     "SQLite through Poolite's broker, poolited.\n");
 	for (const struct command *command = commands; command->name; command++)
-		printf("  %-7s %s\n", command->name, command->synopsis);
+		printf("  %-6s %-18s  %s\n", command->name, command->synopsis,
+		    command->summary);
 	puts(
 	    "\n"
 	    "  -s, --socket PATH          the broker's socket; default $POOLITE_SOCKET\n"
@@ -89,18 +90,22 @@ static void write_help(void)
 
 static void write_command_help(const struct command *command)
 {
-	printf("Usage: poolite %s [OPTION ...] %s\n\n%s\n", command->name,
-	    command->synopsis, command->help);
+	printf("Usage: poolite %s [OPTION ...]%s%s\n\n%s\n", command->name,
+	    *command->synopsis ? " " : "", command->synopsis, command->help);
 	if (command->takes & TAKES_OUTPUT)
 		puts("  --table, --tsv, --csv, --json   how to write");
 	if (command->takes & TAKES_JSON)
 		puts("  --json                          as JSON");
 	if (command->takes & TAKES_INPUT)
-		puts("  --format csv|jsonl              what the standard input is");
-	if (command->takes & TAKES_ROWS)
-		puts("  --header                        the first line is a heading\n"
-		     "  --null TEXT                     what stands for NULL");
-	if (command->takes & TAKES_TEXT)
+		puts("  --format csv|jsonl              what the standard input is\n"
+		     "  --header                        CSV: its first line is no row\n"
+		     "  --null TEXT                     CSV: that, unquoted, is NULL\n"
+		     "  --text                          CSV: all cells are TEXT");
+	else if (command->takes & TAKES_HEADER)
+		puts("  --header                        write the names first");
+	if (command->takes & TAKES_NULL && !(command->takes & TAKES_INPUT))
+		puts("  --null TEXT                     what to write for NULL");
+	if (command->takes & TAKES_TEXT && !(command->takes & TAKES_INPUT))
 		puts("  --text                          all arguments are TEXT");
 	if (command->takes & TAKES_KEYS)
 		puts(

@@ -365,6 +365,7 @@ Test(cli, wrong_usage_is_status_2)
 	    {"poolite query -s", "--socket wants a value"},
 	    {"poolite ping x", "ping: one word too many: x\nhint: usage: poolite ping"},
 	    {"poolite ping --json", "takes no --json"},
+	    {"poolite script --null x y", "script takes no --null"},
 	    {"poolite --json ping", "poolite: --json goes after the command\n"},
 	    {"poolite script a b", "too many: b\nhint: usage: poolite script"},
 	    {"poolite script", "script: FILE is missing"},
@@ -449,6 +450,7 @@ Test(cli, help_is_there_for_all_and_for_each)
 		snprintf(line, sizeof line, "poolite %s --help", commands[i]);
 		CHECK_EQ(run(line), 0);
 		CHECK_HAS(output, "\n  poolite ");
+		CHECK(!strstr(output, " \n"), "trailing blanks: %s", output);
 		CHECK_EQ(run("poolite --help"), 0);
 	}
 	CHECK_EQ(run("poolite --version"), 0);
