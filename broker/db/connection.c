@@ -195,7 +195,7 @@ int connection_run_own(struct connection *connection, enum own_statement which)
 }
 
 /* The first column of the first row, or -1 with ${failure}. */
-static int64_t own_number(struct connection *connection, enum own_statement which,
+int64_t connection_own_number(struct connection *connection, enum own_statement which,
     struct poolite__failure *failure)
 {
 	sqlite3_stmt *stmt = connection->own[which];
@@ -496,7 +496,7 @@ bool connection_set_foreign_keys(struct connection *connection, bool on)
 int64_t connection_foreign_key_violations(
     struct connection *connection, struct poolite__failure *failure)
 {
-	return own_number(connection, OWN_FOREIGN_KEY_CHECK, failure);
+	return connection_own_number(connection, OWN_FOREIGN_KEY_CHECK, failure);
 }
 
 bool connection_is_clean(struct connection *connection)
@@ -504,113 +504,11 @@ bool connection_is_clean(struct connection *connection)
 	struct poolite__failure failure;
 
 	return !connection_in_transaction(connection) &&
-	    own_number(connection, OWN_TEMP_SCHEMA, &failure) == 0 &&
+	    connection_own_number(connection, OWN_TEMP_SCHEMA, &failure) == 0 &&
 	    sqlite3_db_name(connection->db, 2) == NULL;
 }
 
 int connection_check(struct connection *connection, struct poolite__failure *failure)
 {
 	return run_own(connection, OWN_SNAPSHOT, failure);
-}
-
-/* ---- the writer's file and WAL ------------------------------------------ */
-
-int connection_wal_pages(const struct connection *connection)
-{
-	return connection->wal_pages;
-}
-
-int64_t connection_wal_bytes(const struct connection *connection)
-{
-	struct stat st;
-
-	if (!connection->files[FILE_WAL].path ||
-	    stat(connection->files[FILE_WAL].path, &st))
-		return 0;
-	return st.st_size;
-}
-
-int connection_checkpoint(struct connection *connection, enum connection_checkpoint mode,
-    struct poolite__failure *failure)
-{
-	int log_pages = 0, copied = 0;
-	int rc;
-
-	/* A checkpoint never waits: what is in its way is tried again later. */
-	sqlite3_busy_timeout(connection->db, 0);
-	rc = sqlite3_wal_checkpoint_v2(connection->db, "main",
-	    mode == CHECKPOINT_PASSIVE ? SQLITE_CHECKPOINT_PASSIVE
-				       : SQLITE_CHECKPOINT_TRUNCATE,
-	    &log_pages, &copied);
-	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
-		connection_failure(connection, rc, failure);
-	sqlite3_busy_timeout(connection->db, connection->busy_timeout_ms);
-	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
-		return failure->code;
-	if (rc != SQLITE_OK || copied < log_pages)
-		return poolite__fail(failure, POOLITE_BUSY, "readers are in the way");
-	connection->wal_pages = 0;
-	return 0;
-}
-
-void connection_leave_wal(struct connection *connection)
-{
-	sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-}
-
-static int look_up(struct connection_file *file)
-{
-	struct stat st;
-
-	if (stat(file->path, &st))
-		return -1;
-	file->dev = st.st_dev;
-	file->ino = st.st_ino;
-	return 0;
-}
-
-void connection_remember_files(struct connection *connection)
-{
-	static const char *const suffixes[FILE_COUNT] = {"", "-wal", "-shm"};
-	const char *path = sqlite3_db_filename(connection->db, "main");
-
-	/* stat() only: an open() and close() of these files would drop SQLite's locks. */
-	for (int i = 0; i < FILE_COUNT; i++) {
-		struct connection_file *file = &connection->files[i];
-		if (!file->path && asprintf(&file->path, "%s%s", path, suffixes[i]) < 0)
-			abort();
-		look_up(file);
-	}
-}
-
-int connection_check_files(
-    struct connection *connection, struct poolite__failure *failure)
-{
-	static const char *const names[FILE_COUNT] = {
-	    "the database file", "its -wal file", "its -shm file"};
-
-	for (int i = 0; i < FILE_COUNT; i++) {
-		struct connection_file *file = &connection->files[i];
-		struct stat st;
-		if (stat(file->path, &st) == 0 && st.st_dev == file->dev &&
-		    st.st_ino == file->ino)
-			continue;
-		return poolite__fail(failure, POOLITE_STORAGE,
-		    "%s was moved, replaced or removed while the broker had it open; put it back "
-		    "beside the other two of database, -wal and -shm, and start the broker again",
-		    names[i]);
-	}
-	return 0;
-}
-
-bool connection_saw_foreign_commit(struct connection *connection)
-{
-	struct poolite__failure failure;
-	int64_t version = own_number(connection, OWN_DATA_VERSION, &failure);
-	bool is_foreign = connection->data_version && version > 0 &&
-	    version != connection->data_version;
-
-	if (version > 0)
-		connection->data_version = version;
-	return is_foreign;
 }

@@ -62,11 +62,34 @@ int connection_stop_reason(struct connection *connection);
 /** Step one of the broker's own statements to its end.  SQLite's code. */
 int connection_run_own(struct connection *connection, enum own_statement which);
 
+/** The first column of its first row; 0 without a row, -1 with ${failure}. */
+int64_t connection_own_number(struct connection *connection, enum own_statement which,
+    struct poolite__failure *failure);
+
 /**
  * Turn SQLite's error on ${connection}, met just now, into ${failure}: the
  * message is copied before anything else is called.  Returns failure->code.
  */
 int connection_failure(
     struct connection *connection, int rc, struct poolite__failure *failure);
+
+/* ---- execute.c's steps, for script.c ---- */
+
+struct execution;
+
+/**
+ * The statement of ${sql}, from the cache or compiled, past the guard.  With
+ * ${tail} the text goes on (and ends in a NUL) and the rest of it is the
+ * caller's; without it, one statement must be all.
+ */
+int execute_compile(struct connection *connection, const char *sql, size_t len,
+    const char **tail, struct statement *statement, struct poolite__failure *failure);
+/** Everything that can be refused before arguments are bound; calls before_write. */
+int execute_admit(struct connection *connection, struct statement *statement,
+    struct execution *execution, struct poolite__failure *failure);
+/** Bind and run to the end; the result goes to ${out}, NULL: nowhere. */
+int execute_run(struct connection *connection, struct statement *statement,
+    struct execution *execution, struct poolite__buf *out,
+    struct poolite__failure *failure);
 
 #endif
