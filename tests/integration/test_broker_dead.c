@@ -301,7 +301,7 @@ Test(broker_dead, pipeline_whose_begin_waits_in_vain_runs_nothing)
 {
 	uint32_t first;
 
-	start("--connection-timeout", "0.2");
+	start("--connection-timeout", "0.5");
 	ask(b, "begin");
 	first = send_pipeline("[]", good);
 	expect_error(a, first, POOLITE_POOL_TIMEOUT, "pid");
@@ -311,7 +311,7 @@ Test(broker_dead, pipeline_whose_begin_waits_in_vain_runs_nothing)
 
 Test(broker_dead, pipeline_that_expires_runs_nothing)
 {
-	start("--transaction-timeout", "0.2");
+	start("--transaction-timeout", "0.5");
 	expect_refused(
 	    send_pipeline("[]", ENDLESS_WRITE), 2, 5, POOLITE_TRANSACTION_EXPIRED);
 }

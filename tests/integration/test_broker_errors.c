@@ -339,7 +339,7 @@ Test(broker_errors, wait_for_the_writer_ends_with_pool_timeout)
 {
 	struct wire *b;
 
-	start("--connection-timeout", "0.2");
+	start("--connection-timeout", "0.5");
 	b = wire_open(&broker);
 	ask(a, "begin");
 	refused(b, POOLITE_POOL_TIMEOUT, "pid", "update", "[`DELETE FROM t`]");
@@ -351,7 +351,7 @@ Test(broker_errors, wait_for_the_writer_ends_with_pool_timeout)
 
 Test(broker_errors, long_statements_end_with_query_timeout)
 {
-	start("--query-timeout", "0.2");
+	start("--query-timeout", "0.5");
 	refused(a, POOLITE_QUERY_TIMEOUT, NULL, "query", "[`" ENDLESS "`]");
 	refused(a, POOLITE_QUERY_TIMEOUT, NULL, "update",
 	    "[`INSERT INTO t (n) " ENDLESS "`]");

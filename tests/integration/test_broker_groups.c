@@ -21,7 +21,7 @@ static int queued;
 
 static void set_up(void)
 {
-	poolited_start(&broker, "--query-timeout", "0.3");
+	poolited_start(&broker, "--query-timeout", "0.5");
 	holder = wire_open(&broker);
 	for (unsigned i = 0; i < MEMBERS; i++)
 		members[i] = wire_open(&broker);
@@ -274,11 +274,14 @@ Test(broker_groups, members_do_not_see_each_other_s_counters)
 	queue(1, "update", "[`UPDATE t SET k = 5 WHERE id = -1`]");
 	queue(2, "update", "[`INSERT OR IGNORE INTO t VALUES (1, 1)`]");
 	queue(3, "update", "[`CREATE TABLE made (x)`]");
+	queue(4, "transaction",
+	    "[[[`UPDATE t SET k = k`], [`SELECT last_insert_rowid()`]]]");
 	let_go();
 	expect_result(members[0], msgids[0], "{`changes`: 1, `last_insert_id`: 700}");
 	for (unsigned i = 1; i < 4; i++)
 		expect_result(
 		    members[i], msgids[i], "{`changes`: 0, `last_insert_id`: 0}");
+	CHECK_HAS(expect_ok(members[4], msgids[4]), "`rows`: [[0]]");
 }
 
 Test(broker_groups, begin_takes_its_turn_between_groups)

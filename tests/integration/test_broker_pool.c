@@ -89,7 +89,7 @@ Test(broker_pool, shrinks_when_connections_are_not_used)
 
 Test(broker_pool, exhausted_pool_times_out_and_recovers)
 {
-	START("--max-connections", "5", "--connection-timeout", "0.2");
+	START("--max-connections", "5", "--connection-timeout", "0.5");
 	start_endless_reads();
 	for (int i = 3; i < READS; i++)
 		expect_error(readers[i], reads[i], POOLITE_POOL_TIMEOUT, "reader");
@@ -123,7 +123,7 @@ Test(broker_pool, writer_s_holder_is_named_by_its_pid)
 	char byte, pid_text[20];
 	pid_t pid;
 
-	START("--connection-timeout", "0.2");
+	START("--connection-timeout", "0.5");
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	pid = client_start(hold_the_writer, 0, ends);
 	close(ends[0]);
@@ -198,7 +198,7 @@ Test(broker_pool, read_transactions_have_at_most_half_of_the_readers)
 
 Test(broker_pool, read_transactions_wait_in_vain_and_are_told)
 {
-	START("--max-connections", "4", "--connection-timeout", "0.2");
+	START("--max-connections", "4", "--connection-timeout", "0.5");
 	begin_read(a);
 	refused(
 	    b, POOLITE_POOL_TIMEOUT, "read transactions", "begin", "[{`mode`: `read`}]");

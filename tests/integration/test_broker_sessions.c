@@ -185,6 +185,25 @@ Test(broker_sessions, back_pressure_loses_nothing)
 	expect_rows(a, "[[1000, 499500]]", "SELECT count(*), sum(x) FROM t");
 }
 
+Test(broker_sessions, no_more_requests_are_taken_than_max_inflight)
+{
+	uint32_t first, i;
+
+	start("--max-inflight", "4");
+	ask(a, "begin");
+	wire_cork(b);
+	first = wire_sql(b, "update", "INSERT INTO t (x) VALUES (0)");
+	for (i = 1; i < 20; i++)
+		wire_sql(b, "update", "INSERT INTO t (x) VALUES (%u)", i);
+	wire_uncork(b);
+	await_stat(a, "queues.writer", 4);
+	wire_sync(wire_open(&broker));
+	CHECK_EQ(stat_of(a, "queues.writer"), 4);
+	ask(a, "commit");
+	for (i = 0; i < 20; i++)
+		expect_ok(b, first + i);
+}
+
 Test(broker_sessions, thousand_connections_are_served_at_once)
 {
 	enum { COUNT = 998 }; /* and a and b */

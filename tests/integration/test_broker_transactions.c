@@ -274,7 +274,7 @@ Test(broker_transactions, idle_one_lives_while_nobody_waits)
 
 Test(broker_transactions, old_one_expires_even_if_nobody_waits)
 {
-	start("--transaction-timeout", "0.2");
+	start("--transaction-timeout", "0.5");
 	ask(a, "begin");
 	update(a, "INSERT INTO t VALUES (2, 'mine')");
 	await_stat(b, "transactions.expired", 1);
@@ -285,7 +285,7 @@ Test(broker_transactions, old_one_expires_even_if_nobody_waits)
 
 Test(broker_transactions, running_statement_is_stopped_when_it_expires)
 {
-	start("--transaction-timeout", "0.2");
+	start("--transaction-timeout", "0.5");
 	ask(a, "begin");
 	update(a, "INSERT INTO t VALUES (2, 'mine')");
 	refused(a, POOLITE_TRANSACTION_EXPIRED, NULL, "query", "[`" ENDLESS "`]");
