@@ -24,6 +24,8 @@
 #define WAL_LIMIT_MIN ((int64_t)1 << 20)
 /* Further time after the grace for what was refused to be sent. */
 #define LAST_WORDS_NS CLOCK_NS_PER_SEC
+/* Further time after the grace for a statement to heed its interrupt. */
+#define STUCK_NS (5 * CLOCK_NS_PER_SEC)
 
 /* ---- the loop's calls --------------------------------------------------------- */
 
@@ -99,6 +101,16 @@ static void end_sessions(struct broker *broker)
 	}
 }
 
+/* A single step of SQLite that nothing interrupts must not keep a stop waiting:
+ * what was answered is safe, as after kill -9. */
+static void leave_if_stuck(struct broker *broker, int64_t now_ns)
+{
+	if (now_ns < clock_after(broker->grace_until_ns, STUCK_NS))
+		return;
+	log_error("a statement cannot be interrupted: ending without it");
+	_exit(broker->exit_status ? broker->exit_status : EXIT_FAILURE);
+}
+
 static void drain(struct broker *broker, int64_t now_ns)
 {
 	drain_sessions(broker);
@@ -107,6 +119,7 @@ static void drain(struct broker *broker, int64_t now_ns)
 			log_info("grace is over: what is left is refused or rolled back");
 		broker->is_past_grace = true;
 		end_sessions(broker);
+		leave_if_stuck(broker, now_ns);
 	}
 	if (broker->sessions.handles == 0 && pool_is_idle(&broker->pool))
 		close_all(broker);

@@ -17,6 +17,9 @@ static struct broker *broker_of(const struct session *session)
 	return session_context(session);
 }
 
+/* Longer transactions go to the writer unseen: the loop has others to serve. */
+#define ROUTED_STATEMENTS_MAX 64
+
 /* What may lie unread before errors need room in the budget, like all else. */
 #define UNREAD_ERROR_BYTES ((size_t)16 << 10)
 
@@ -62,6 +65,7 @@ void dispatch_answer(struct broker *broker, struct job *job)
 	struct client *client = session_data(job->session);
 	int64_t now_ns = clock_now(&broker->clock);
 
+	assert(job->failure.code || job->answer.len > 0);
 	if (job->failure.code)
 		pack_failure(broker, job->session, job->request.msgid, &job->failure,
 		    &job->answer);
@@ -93,6 +97,8 @@ static enum route transaction_route(struct broker *broker, const struct job *job
 {
 	struct poolite__reader list = job->request.list;
 
+	if (job->request.list_count > ROUTED_STATEMENTS_MAX)
+		return ROUTE_WRITE;
 	for (uint32_t i = 0; i < job->request.list_count; i++) {
 		struct poolite__statement statement;
 		if (poolite__read_transaction_statement(&list, &statement, NULL) ||
@@ -139,7 +145,8 @@ static void learn(struct broker *broker, const struct job *job)
 			    &broker->routes, request->sql, request->sql_len, ROUTE_LONG);
 		return;
 	}
-	if (request->method == POOLITE__TRANSACTION && !job->is_write)
+	if (request->method == POOLITE__TRANSACTION && !job->is_write &&
+	    request->list_count <= ROUTED_STATEMENTS_MAX)
 		learn_texts(broker, job);
 	if (request->method != POOLITE__QUERY)
 		return;

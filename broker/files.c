@@ -128,7 +128,7 @@ static int wait_for_lock(struct database_file *file, const char *path, int64_t w
 static int lock(struct database_file *file, const char *socket, int64_t wait_ns,
     char *error, size_t error_size)
 {
-	char path[PATH_MAX + 16], text[PATH_MAX + 32];
+	char path[PATH_MAX + 16], folder[PATH_MAX] = "", text[2 * PATH_MAX];
 	int len;
 
 	snprintf(path, sizeof path, "%s-poolite.lock", file->path);
@@ -140,7 +140,11 @@ static int lock(struct database_file *file, const char *socket, int64_t wait_ns,
 	}
 	if (wait_for_lock(file, path, wait_ns, error, error_size))
 		return -1;
-	len = snprintf(text, sizeof text, "%ld\n%s\n", (long)getpid(), socket);
+	/* Who reads it may stand in another folder. */
+	if (socket[0] != '/' && !getcwd(folder, sizeof folder))
+		folder[0] = '\0';
+	len = snprintf(text, sizeof text, "%ld\n%s%s%s\n", (long)getpid(), folder,
+	    *folder ? "/" : "", socket);
 	if (ftruncate(file->lock_fd, 0) ||
 	    pwrite(file->lock_fd, text, (size_t)len, 0) != len) {
 		snprintf(error, error_size, "cannot write the lock file %s: %s", path,

@@ -10,7 +10,8 @@ void lease_begin(
 {
 	bool is_read = job->request.options.is_read;
 
-	(void)database;
+	if (job_is_late(job, clock_now(database->clock)))
+		return;
 	connection_forget_counters(connection);
 	if (is_read)
 		connection_begin_read(connection, &job->failure);

@@ -38,6 +38,7 @@ static bool ends_it(const struct job *job)
 static void become_dead(
     struct transaction *transaction, const struct poolite__failure *cause)
 {
+	assert(cause->code);
 	transaction->state = TRANSACTION_DEAD;
 	/* An expired one's reason says so itself. */
 	poolite__fail(&transaction->cause, cause->code, "%s%s",

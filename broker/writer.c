@@ -16,6 +16,9 @@
 /* While the WAL is at its limit. */
 #define ROOM_RETRY_NS (20 * CLOCK_NS_PER_MS)
 
+/* A transaction is told by so many of its texts. */
+#define LONE_STATEMENTS 64
+
 /* ---- lone texts ------------------------------------------------------------ */
 
 static uint64_t hash_text(const char *sql, size_t len)
@@ -37,7 +40,7 @@ static uint64_t hash_texts(const struct job *job)
 		return hash_text(job->request.sql, job->request.sql_len) | 1;
 	if (job->request.method != POOLITE__TRANSACTION)
 		return 0;
-	for (uint32_t i = 0; i < job->request.list_count; i++) {
+	for (uint32_t i = 0; i < job->request.list_count && i < LONE_STATEMENTS; i++) {
 		struct poolite__statement statement;
 		if (poolite__read_transaction_statement(&list, &statement, NULL))
 			return 0;
@@ -195,8 +198,7 @@ static void check(struct writer *writer, struct job *job)
 static void begin(struct writer *writer, struct job *job)
 {
 	writer_hold(writer, job, true);
-	if (!job_is_late(job, clock_now(writer->database->clock)) &&
-	    !database_refuses_writes(writer->database, &job->failure))
+	if (!database_refuses_writes(writer->database, &job->failure))
 		lease_begin(writer->database, writer->connection, job);
 	if (job->failure.code == 0) {
 		atomic_fetch_add(&writer->counters.transactions, 1);

@@ -271,6 +271,11 @@ static int enter_wal(struct connection *connection, struct poolite__failure *fai
 	    mode);
 }
 
+static int to_ms(int64_t ns)
+{
+	return ns / CLOCK_NS_PER_MS < INT_MAX ? (int)(ns / CLOCK_NS_PER_MS) : INT_MAX;
+}
+
 static int set_up(struct connection *connection, const struct connection_options *options,
     struct poolite__failure *failure)
 {
@@ -279,8 +284,7 @@ static int set_up(struct connection *connection, const struct connection_options
 
 	sqlite3_extended_result_codes(db, 1);
 	if (options->role != CONNECTION_FAST)
-		connection->busy_timeout_ms =
-		    (int)(options->busy_timeout_ns / CLOCK_NS_PER_MS);
+		connection->busy_timeout_ms = to_ms(options->busy_timeout_ns);
 	sqlite3_busy_timeout(db, connection->busy_timeout_ms);
 	if (connection->is_writer && (rc = enter_wal(connection, failure)))
 		return rc;

@@ -627,6 +627,11 @@ void *session_data(const struct session *session)
 	return session->data;
 }
 
+static void free_unopened(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
 struct session *session_open(struct session_shared *shared, int fd, bool is_client)
 {
 	struct session *session = calloc(1, sizeof *session);
@@ -635,13 +640,16 @@ struct session *session_open(struct session_shared *shared, int fd, bool is_clie
 
 	if (!session)
 		return NULL;
-	if (uv_pipe_init(&shared->loop->uv, &session->pipe, 0) ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
-	    uv_pipe_open(&session->pipe, fd)) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
+	    uv_pipe_init(&shared->loop->uv, &session->pipe, 0)) {
 		free(session);
 		return NULL;
 	}
 	session->pipe.data = session;
+	if (uv_pipe_open(&session->pipe, fd)) {
+		uv_close((uv_handle_t *)&session->pipe, free_unopened);
+		return NULL;
+	}
 	session->shared = shared;
 	session->id = ++shared->next_id;
 	session->peer = (struct session_peer){cred.pid, cred.uid, cred.gid};
