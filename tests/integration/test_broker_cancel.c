@@ -137,6 +137,22 @@ Test(broker_cancel, held_request_is_cancelled_and_its_transaction_goes_on)
 	expect_number(b, 2, "SELECT count(*) FROM t");
 }
 
+Test(broker_cancel, held_commit_is_cancelled_and_its_transaction_rolled_back)
+{
+	uint32_t slow, commit;
+
+	ask(a, "begin");
+	update(a, "INSERT INTO t VALUES (2, 2)");
+	slow = wire_sql(a, "query", ENDLESS);
+	commit = wire_bare(a, "commit");
+	wire_sync(a);
+	CHECK_TEXT(call(a, "cancel", "[%u]", commit), "true");
+	cancel(a, slow);
+	expect_error(a, commit, POOLITE_CANCELLED, NULL);
+	refused(a, POOLITE_NO_TRANSACTION, NULL, "rollback", "[]");
+	expect_number(b, 1, "SELECT count(*) FROM t");
+}
+
 Test(broker_cancel, another_session_cancels_with_the_key)
 {
 	char good[80];
