@@ -85,9 +85,9 @@ static void write_and_read(unsigned client, void *context)
 		insert(db, client, n);
 		CHECK_EQ(count(db, client), n + 1);
 	}
-	for (int i = 0; i < BATCH; i++) {
+	for (size_t i = 0; i < BATCH; i++) {
 		values[2 * i] = poolite_integer(client);
-		values[2 * i + 1] = poolite_integer(i);
+		values[2 * i + 1] = poolite_integer((int64_t)i);
 	}
 	CHECK(poolite_batch(db, "INSERT INTO t (client, n) VALUES (?, ?)", values, 2,
 		  BATCH, &changes, &error) == 0,
@@ -105,7 +105,8 @@ Test(broker_concurrency, processes_write_and_read_at_once_with_exact_counts)
 
 	start(NULL, NULL);
 	clients_run(PROCESSES, write_and_read, NULL);
-	expect_number(a, PROCESSES * (ROUNDS + BATCH + 1), "SELECT count(*) FROM t");
+	expect_number(
+	    a, (int64_t)PROCESSES * (ROUNDS + BATCH + 1), "SELECT count(*) FROM t");
 	expect_number(a, 0, "SELECT count(*) FROM t WHERE n < 1000");
 	expect_number(a, PROCESSES, "SELECT count(DISTINCT client) FROM t");
 	CHECK_EQ(stat_of(a, "requests.update.errors"), 0);
@@ -246,5 +247,5 @@ Test(broker_concurrency, forked_workers_use_their_parent_s_handle)
 		CHECK_EQ(count(db, i), 50);
 	CHECK_EQ(count(db, 99), 50);
 	poolite_close(db);
-	expect_number(a, (WORKERS + 1) * 50, "SELECT count(*) FROM t");
+	expect_number(a, (int64_t)(WORKERS + 1) * 50, "SELECT count(*) FROM t");
 }

@@ -271,8 +271,8 @@ Test(broker_faults, full_disk_refuses_writes_until_there_is_space_again)
 	    "[`INSERT INTO t (x) VALUES (zeroblob(?))`, [[100000], [100000]]]");
 	expect_number(a, done, "SELECT count(*) FROM t");
 	CHECK_HAS(ask(a, "health"), "`status`: `healthy`");
-	snprintf(path, sizeof path, "/proc/%d/root/%s/disk/ballast", (int)broker.pid,
-	    broker.folder);
+	snprintf(path, sizeof path, "/proc/%d/%s/%s/disk/ballast", (int)broker.pid,
+	    "root", broker.folder);
 	CHECK(unlink(path) == 0, "%s: %s", path, strerror(errno));
 	update(a, "INSERT INTO t (x) VALUES (zeroblob(10000))");
 	expect_number(a, done + 1, "SELECT count(*) FROM t");

@@ -177,7 +177,7 @@ static const struct {
 Test(broker_pool, read_transactions_have_at_most_half_of_the_readers)
 {
 	for (unsigned i = 0; i < sizeof halves / sizeof halves[0]; i++) {
-		struct wire *holders[5];
+		struct wire *holders[5] = {NULL};
 		uint32_t one_more;
 		START("--max-connections", halves[i].connections);
 		for (int j = 0; j < halves[i].allowed; j++)

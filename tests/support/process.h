@@ -18,7 +18,7 @@ pid_t process_fork(void);
 int process_wait(pid_t pid);
 
 /** poolited's path; argv[0] of it. */
-#define POOLITED BIN_DIR "/poolited"
+#define POOLITED (BIN_DIR "/poolited")
 
 /** Let time pass; only where time itself is what is tested. */
 void process_pause(double seconds);
