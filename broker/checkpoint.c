@@ -45,9 +45,12 @@ static int run(struct writer *writer, enum connection_checkpoint mode)
 		atomic_fetch_add(&counters->checkpoints_incomplete, 1);
 	} else {
 		atomic_fetch_add(&counters->checkpoint_errors, 1);
-		log_warning("checkpoint failed: %s", failure.message);
+		if (!writer->is_disk_full) /* once, not at every try */
+			log_warning("checkpoint failed: %s", failure.message);
 		judge(writer->database, &failure);
 	}
+	writer->is_disk_full =
+	    rc != 0 && rc != POOLITE_BUSY && connection_is_disk_full(&failure);
 	atomic_store(&counters->wal_bytes, connection_wal_bytes(writer->connection));
 	return rc;
 }
@@ -150,7 +153,8 @@ bool checkpoint_has_room(struct writer *writer)
 		return true;
 	run(writer, CHECKPOINT_PASSIVE);
 	shorten(writer);
-	return atomic_load(&writer->counters.wal_bytes) < limit;
+	/* On a full disk waiting does not help: SQLite is to say so. */
+	return writer->is_disk_full || atomic_load(&writer->counters.wal_bytes) < limit;
 }
 
 void checkpoint_at_stop(struct writer *writer)

@@ -66,6 +66,7 @@ struct writer {
 	int64_t next_truncate_ns; /* back-off: not before */
 	int64_t truncate_wait_ns; /* how long the next failure puts it off */
 	bool warned_of_foreigners;
+	bool is_disk_full; /* the last checkpoint failed for it */
 	struct writer_counters counters;
 };
 
