@@ -413,12 +413,6 @@ static int start_sockets(struct broker *broker, char *error, size_t error_size)
 		settings->socket_group, error, error_size))
 		return -1;
 	if (settings->stats_socket) {
-		if (strcmp(settings->stats_socket, settings->socket) == 0) {
-			snprintf(error, error_size,
-			    "socket and stats_socket are both %s; they need a path each",
-			    settings->socket);
-			return -1;
-		}
 		if (listener_open(&broker->stats_listener, settings->stats_socket,
 			settings->socket_mode, settings->socket_group, error, error_size))
 			return -1;

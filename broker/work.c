@@ -1,6 +1,5 @@
 #include "broker/work.h"
 
-#include <string.h>
 
 #include "broker/db/steady.h"
 #include "broker/routes.h"
@@ -72,17 +71,6 @@ static int open_around(struct connection *connection, struct job *job,
 	return rc;
 }
 
-static void name_statement(struct poolite__failure *failure, uint32_t at, uint32_t count)
-{
-	char message[POOLITE__MESSAGE_BYTES];
-	int sqlite = failure->sqlite;
-
-	memcpy(message, failure->message, sizeof message);
-	poolite__fail(
-	    failure, failure->code, "%s (statement %u of %u)", message, at, count);
-	failure->sqlite = sqlite;
-}
-
 static int run_transaction(struct connection *connection, struct job *job,
     const struct work_place *place, bool *has_savepoint)
 {
@@ -108,7 +96,7 @@ static int run_transaction(struct connection *connection, struct job *job,
 			job->is_write |= execution.is_write;
 		}
 		if (rc < 0)
-			name_statement(&job->failure, i, count);
+			execute_name_part(&job->failure, "statement", i, count);
 	}
 	return rc;
 }

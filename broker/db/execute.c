@@ -437,13 +437,15 @@ static int run_batch_row(struct connection *connection, struct statement *statem
 	return rc;
 }
 
-static void name_row(struct poolite__failure *failure, uint32_t row, uint32_t count)
+void execute_name_part(
+    struct poolite__failure *failure, const char *what, uint32_t at, uint32_t count)
 {
 	char message[POOLITE__MESSAGE_BYTES];
 	int sqlite = failure->sqlite;
 
 	memcpy(message, failure->message, sizeof message);
-	poolite__fail(failure, failure->code, "%s (row %u of %u)", message, row, count);
+	poolite__fail(
+	    failure, failure->code, "%s (%s %u of %u)", message, what, at, count);
 	failure->sqlite = sqlite;
 }
 
@@ -465,7 +467,7 @@ int execute_batch(struct connection *connection, struct execution *execution,
 		if (rc == 0)
 			rc = run_batch_row(connection, &statement, execution, failure);
 		if (rc)
-			name_row(failure, row, count);
+			execute_name_part(failure, "row", row, count);
 	}
 	statement_done(&statement);
 	return rc;

@@ -60,6 +60,10 @@ int execute_statement(struct connection *connection, struct execution *execution
 int execute_batch(struct connection *connection, struct execution *execution,
     struct poolite__reader rows, uint32_t count, struct poolite__failure *failure);
 
+/** Add to ${failure} which part of a request failed: "(row 3 of 9)". */
+void execute_name_part(
+    struct poolite__failure *failure, const char *what, uint32_t at, uint32_t count);
+
 /* What is around the statements of a script. */
 struct execute_script {
 	/* in */
