@@ -1,6 +1,5 @@
 #include "broker/work.h"
 
-
 #include "broker/db/steady.h"
 #include "broker/routes.h"
 #include "proto/answer.h"
