@@ -1,6 +1,5 @@
 #include "broker/broker.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +11,10 @@
 
 #include "broker/db/memory.h"
 #include "broker/dispatch.h"
+#include "broker/document.h"
 #include "broker/log.h"
 #include "broker/net/completion.h"
+#include "broker/overdue.h"
 
 /* Descriptors beyond the clients': three files per connection, locks, sockets,
  * libuv's own, the stats socket's visitors. */
@@ -90,7 +91,7 @@ static void end_sessions(struct broker *broker)
 {
 	struct session *next;
 
-	dispatch_end_all(broker);
+	overdue_end_all(broker);
 	if (clock_now(&broker->clock) <
 	    clock_after(broker->grace_until_ns, LAST_WORDS_NS))
 		return;
@@ -135,9 +136,9 @@ static void on_tick(void *context)
 	session_watch_all(&broker->sessions);
 	DL_FOREACH_SAFE (broker->transactions, transaction, next)
 		transaction_tick(transaction, now_ns);
-	dispatch_late(broker);
+	overdue_answer(broker);
 	if (atomic_load(&broker->database.is_wal_pinned))
-		dispatch_end_oldest_read(broker);
+		overdue_end_oldest_read(broker);
 	pool_pump(&broker->pool);
 	if (broker->stage == BROKER_SERVING)
 		pool_check_health(&broker->pool, now_ns);
@@ -189,102 +190,6 @@ static void on_message(struct session *session, const uint8_t *message, size_t l
 
 	clock_advance(&broker->clock);
 	dispatch_message(session, message, len);
-}
-
-/* ---- documents for the stats socket -------------------------------------------- */
-
-/* One visitor waits for the loop; whoever is last frees it. */
-struct document_request {
-	struct broker *broker; /* borrowed */
-	enum stats_document which;
-	pthread_mutex_t mutex; /* guards the rest */
-	pthread_cond_t done;
-	bool is_done;
-	bool is_forsaken; /* the visitor has left: the loop frees it */
-	bool is_healthy;
-	struct poolite__buf document; /* owns */
-};
-
-static void free_request(struct document_request *request)
-{
-	poolite__buf_release(&request->document);
-	pthread_mutex_destroy(&request->mutex);
-	pthread_cond_destroy(&request->done);
-	free(request);
-}
-
-/* On the loop's thread. */
-static void make_document(struct job *job)
-{
-	struct document_request *request = job->owner;
-	bool is_forsaken;
-
-	request->is_healthy = true;
-	if (request->which == STATS_DOCUMENT_HEALTH)
-		request->is_healthy =
-		    stats_pack_health(request->broker, &request->document);
-	else
-		stats_pack(request->broker, &request->document);
-	job_free(job);
-	pthread_mutex_lock(&request->mutex);
-	request->is_done = true;
-	is_forsaken = request->is_forsaken;
-	pthread_cond_signal(&request->done);
-	pthread_mutex_unlock(&request->mutex);
-	if (is_forsaken)
-		free_request(request);
-}
-
-static struct document_request *ask_for_document(
-    struct broker *broker, enum stats_document which)
-{
-	struct document_request *request = calloc(1, sizeof *request);
-	struct job *job = job_create(NULL, 0, NULL);
-
-	if (!request || !job) {
-		free(request);
-		job_free(job);
-		return NULL;
-	}
-	request->broker = broker;
-	request->which = which;
-	pthread_mutex_init(&request->mutex, NULL);
-	pthread_cond_init(&request->done, NULL);
-	poolite__buf_init(&request->document, SIZE_MAX, NULL);
-	job->kind = JOB_DOCUMENT;
-	job->home = broker->completion;
-	job->done = make_document;
-	job->owner = request;
-	job_finish(job);
-	return request;
-}
-
-/* On the stats server's thread. */
-static bool give_document(void *context, enum stats_document which,
-    struct poolite__buf *document, bool *is_healthy)
-{
-	struct document_request *request = ask_for_document(context, which);
-	struct timespec until;
-	bool is_done;
-
-	if (!request)
-		return false;
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 1;
-	pthread_mutex_lock(&request->mutex);
-	while (!request->is_done &&
-	    pthread_cond_timedwait(&request->done, &request->mutex, &until) == 0)
-		;
-	is_done = request->is_done;
-	request->is_forsaken = !is_done;
-	pthread_mutex_unlock(&request->mutex);
-	if (!is_done)
-		return false;
-	*is_healthy = request->is_healthy;
-	is_done = poolite__buf_append(
-		      document, request->document.data, request->document.len) == 0;
-	free_request(request);
-	return is_done;
 }
 
 /* ---- start ---------------------------------------------------------------------- */
@@ -417,7 +322,7 @@ static int start_sockets(struct broker *broker, char *error, size_t error_size)
 			settings->socket_mode, settings->socket_group, error, error_size))
 			return -1;
 		broker->stats_server = stats_server_start(
-		    broker->stats_listener.fd, give_document, broker, error, error_size);
+		    broker->stats_listener.fd, document_give, broker, error, error_size);
 		if (!broker->stats_server)
 			return -1;
 		broker->stats_listener.fd = -1; /* the server's now */

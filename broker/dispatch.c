@@ -1,15 +1,13 @@
 #include "broker/dispatch.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <utlist.h>
 
+#include "broker/at_once.h"
 #include "broker/log.h"
+#include "broker/overdue.h"
 #include "proto/answer.h"
-#include "proto/cancel.h"
-#include "proto/hello.h"
 #include "proto/transaction.h"
 
 static struct broker *broker_of(const struct session *session)
@@ -242,118 +240,6 @@ void dispatch_begin(struct broker *broker, struct job *job)
 		writer_submit(broker->pool.writer, job);
 }
 
-/* ---- those that are answered at once ------------------------------------------ */
-
-static void answer_hello(struct broker *broker, struct job *job)
-{
-	const struct settings *settings = &broker->settings;
-	struct poolite__hello hello = {
-	    .version = POOLITE_VERSION,
-	    .protocol = POOLITE__PROTOCOL_VERSION,
-	    .max_frame_bytes = (int64_t)settings->max_frame_bytes,
-	    .max_values = settings->max_values,
-	    .max_result_bytes = (int64_t)settings->max_result_bytes,
-	    .max_inflight = settings->max_inflight,
-	    .session = session_id(job->session),
-	};
-
-	snprintf(hello.sqlite, sizeof hello.sqlite, "%s", connection_sqlite_version());
-	snprintf(hello.key, sizeof hello.key, "%s", session_key(job->session));
-	poolite__pack_hello_result(&job->answer, &hello);
-}
-
-/* Ask every request with that msgid to stop; true when there was one. */
-static bool cancel_request(struct broker *broker, struct session *session, uint32_t msgid,
-    const struct job *except)
-{
-	struct client *client = session_data(session);
-	bool was_there = false;
-	struct job *job;
-
-	if (!client)
-		return false;
-	DL_FOREACH2 (client->jobs, job, mate_next) {
-		if (job == except || job->request.msgid != msgid)
-			continue;
-		atomic_store(&job->stop.reason, POOLITE_CANCELLED);
-		was_there = true;
-	}
-	if (was_there)
-		dispatch_late(broker);
-	return was_there;
-}
-
-static struct session *find_session(struct broker *broker, uint64_t id)
-{
-	struct session *session = NULL;
-
-	while ((session = session_next(&broker->sessions, session)))
-		if (session_id(session) == id)
-			return session;
-	return NULL;
-}
-
-static void cancel(struct broker *broker, struct session *from,
-    const struct poolite__request *request, struct job *job)
-{
-	struct session *session = from;
-	bool was_there = false;
-
-	if (request->cancel_session) {
-		session = find_session(broker, request->cancel_session);
-		if (session &&
-		    (session_peer(session).uid != session_peer(from).uid ||
-			memcmp(session_key(session), request->cancel_key,
-			    POOLITE__KEY_CHARS) != 0)) {
-			if (job)
-				poolite__fail(&job->failure, POOLITE_NOT_ALLOWED,
-				    "the key is not that session's, or the session is another "
-				    "user's");
-			return;
-		}
-	}
-	if (session)
-		was_there = cancel_request(broker, session, request->cancel_msgid, job);
-	if (job)
-		poolite__pack_cancel_result(&job->answer, was_there);
-}
-
-static void pack_pong(struct poolite__buf *out)
-{
-	msgpack_packer packer;
-
-	poolite__packer_init(&packer, out);
-	poolite__pack_cstr(&packer, "pong");
-}
-
-/* True when ${job} is one of the five that never wait; then it is answered. */
-static bool answer_at_once(struct broker *broker, struct job *job)
-{
-	enum poolite__method method = job->request.method;
-
-	if (method != POOLITE__HELLO && method != POOLITE__PING &&
-	    method != POOLITE__STATS && method != POOLITE__HEALTH &&
-	    method != POOLITE__CANCEL)
-		return false;
-	if (job->failure.code == 0) {
-		poolite__pack_answer(&job->answer, job->request.msgid);
-		switch (method) {
-		case POOLITE__HELLO: answer_hello(broker, job); break;
-		case POOLITE__STATS: stats_pack(broker, &job->answer); break;
-		case POOLITE__HEALTH: stats_pack_health(broker, &job->answer); break;
-		case POOLITE__CANCEL:
-			cancel(broker, job->session, &job->request, job);
-			break;
-		default: pack_pong(&job->answer); break;
-		}
-		if (!job->failure.code && job->answer.failed)
-			poolite__fail(&job->failure, POOLITE_OVERLOADED,
-			    "no memory for the answer (max_buffered_bytes)");
-	}
-	dispatch_answer(broker, job);
-	return true;
-}
-
 /* ---- messages ------------------------------------------------------------------ */
 
 static struct client *client_of(struct session *session)
@@ -375,7 +261,7 @@ static void take_notification(
 
 	if (request.method == POOLITE__CANCEL &&
 	    poolite__read_params(&request, NULL) == 0)
-		cancel(broker, session, &request, NULL);
+		at_once_cancel(broker, session, &request, NULL);
 	else
 		broker->stats.notifications_ignored++;
 }
@@ -410,7 +296,7 @@ static void receive(struct session *session, struct client *client, struct job *
 {
 	struct broker *broker = broker_of(session);
 
-	if (answer_at_once(broker, job))
+	if (at_once_answer(broker, job))
 		return;
 	if (!is_about_transactions(client, job)) {
 		dispatch_plain(broker, job);
@@ -481,7 +367,7 @@ static void cancel_reads(struct broker *broker, struct client *client)
 		if (job->is_read)
 			atomic_store(&job->stop.reason, POOLITE_CANCELLED);
 	}
-	dispatch_late(broker);
+	overdue_answer(broker);
 }
 
 void dispatch_session_gone(struct session *session)
@@ -517,133 +403,4 @@ void dispatch_session_freed(struct session *session)
 	transaction_free(client->transaction);
 	free(client);
 	session_set_data(session, NULL);
-}
-
-/* ---- time ------------------------------------------------------------------------ */
-
-static void name_writer(struct broker *broker, struct job *job)
-{
-	struct holder holder = writer_holder(broker->pool.writer);
-	double waited = (double)(clock_now(&broker->clock) - job->received_ns) / 1e9;
-
-	char command[32];
-
-	if (!holder.is_held) {
-		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
-		    "waited %.1f s for the writer, behind other writes", waited);
-		return;
-	}
-	stats_command_of(holder.pid, command, sizeof command);
-	poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
-	    "waited %.1f s for the writer; pid %d (%s, uid %u, session %llu) has had it for %.1f s, "
-	    "with %s",
-	    waited, (int)holder.pid, command, (unsigned)holder.uid,
-	    (unsigned long long)holder.session,
-	    (double)(clock_now(&broker->clock) - holder.since_ns) / 1e9,
-	    holder.in_transaction ? "a transaction"
-				  : poolite__method_name(holder.method));
-}
-
-/* Whose request or read transaction has had a reader for longest; 0: nobody's. */
-static pid_t oldest_reader(struct broker *broker)
-{
-	const struct transaction *transaction;
-	int64_t oldest_ns = CLOCK_NEVER;
-	pid_t pid = 0;
-
-	for (unsigned i = 0; i < broker->pool.count; i++) {
-		const struct job *running = broker->pool.readers[i]->running;
-		if (running && running->session && running->handed_over_ns < oldest_ns) {
-			oldest_ns = running->handed_over_ns;
-			pid = session_peer(running->session).pid;
-		}
-	}
-	DL_FOREACH (broker->transactions, transaction)
-		if (transaction_holds_snapshot(transaction) &&
-		    transaction->opened_ns < oldest_ns) {
-			oldest_ns = transaction->opened_ns;
-			pid = session_peer(transaction->session).pid;
-		}
-	return pid;
-}
-
-static void name_readers(struct broker *broker, struct job *job)
-{
-	const struct pool *pool = &broker->pool;
-	pid_t pid = oldest_reader(broker);
-	char command[32];
-
-	stats_command_of(pid, command, sizeof command);
-	poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
-	    "waited %.1f s for a reader; there are %u at most, read transactions have %u of the "
-	    "%u they may, and pid %d (%s) has had one for longest",
-	    (double)(clock_now(&broker->clock) - job->received_ns) / 1e9,
-	    pool->readers_max, pool->leased, pool->leased_max, (int)pid, command);
-}
-
-void dispatch_late(struct broker *broker)
-{
-	struct job_list late = {0};
-	struct job *job;
-
-	pool_collect_late(&broker->pool, clock_now(&broker->clock), &late);
-	while ((job = job_list_pop(&late))) {
-		if (job->failure.code == POOLITE_POOL_TIMEOUT && job->waits_for_reader)
-			name_readers(broker, job);
-		else if (job->failure.code == POOLITE_POOL_TIMEOUT)
-			name_writer(broker, job);
-		/* Not from here: whoever called may stand in the middle of a session. */
-		job_finish(job);
-	}
-	pool_nudge(&broker->pool);
-}
-
-void dispatch_end_oldest_read(struct broker *broker)
-{
-	struct transaction *transaction, *oldest_transaction = NULL;
-	struct job *oldest = NULL;
-	int64_t oldest_ns = CLOCK_NEVER;
-
-	DL_FOREACH (broker->transactions, transaction)
-		if (transaction_holds_snapshot(transaction) &&
-		    transaction->opened_ns < oldest_ns) {
-			oldest_transaction = transaction;
-			oldest_ns = transaction->opened_ns;
-		}
-	for (unsigned i = 0; i < broker->pool.count; i++) {
-		struct job *job = broker->pool.readers[i]->running;
-		if (job && job_is_plain(job) && job->handed_over_ns < oldest_ns) {
-			oldest = job;
-			oldest_ns = job->handed_over_ns;
-		}
-	}
-	if (oldest)
-		atomic_store(&oldest->stop.reason, STOP_READ_FOR_WAL);
-	else if (oldest_transaction)
-		transaction_kill(oldest_transaction, POOLITE_TRANSACTION_EXPIRED,
-		    "its snapshot kept the WAL from shrinking (wal_limit)");
-	pool_nudge(&broker->pool);
-}
-
-void dispatch_end_all(struct broker *broker)
-{
-	struct session *session = NULL;
-	struct transaction *transaction;
-
-	/* Those that wait first: what a killed transaction gives back is for nobody. */
-	while ((session = session_next(&broker->sessions, session))) {
-		struct client *client = session_data(session);
-		struct job *job;
-		if (!client)
-			continue;
-		DL_FOREACH2 (client->jobs, job, mate_next) {
-			int none = 0;
-			atomic_compare_exchange_strong(
-			    &job->stop.reason, &none, POOLITE_SHUTTING_DOWN);
-		}
-	}
-	dispatch_late(broker);
-	DL_FOREACH (broker->transactions, transaction)
-		transaction_kill(
-		    transaction, POOLITE_SHUTTING_DOWN, "the broker is stopping");
 }

@@ -29,11 +29,4 @@ void dispatch_answer(struct broker *broker, struct job *job);
 void dispatch_refuse(
     struct broker *broker, struct job *job, const struct poolite__failure *failure);
 
-/** Answer what must not wait any longer, and interrupt what must not run any longer. */
-void dispatch_late(struct broker *broker);
-/** The WAL is near its limit: end the read or read transaction with the oldest snapshot. */
-void dispatch_end_oldest_read(struct broker *broker);
-/** The grace is over: end everything that waits or runs with SHUTTING_DOWN. */
-void dispatch_end_all(struct broker *broker);
-
 #endif

@@ -1,0 +1,134 @@
+#include "broker/overdue.h"
+
+#include <utlist.h>
+
+#include "broker/dispatch.h"
+
+/* ---- who has what the others wait for --------------------------------------------- */
+
+static void name_writer(struct broker *broker, struct job *job)
+{
+	struct holder holder = writer_holder(broker->pool.writer);
+	double waited = (double)(clock_now(&broker->clock) - job->received_ns) / 1e9;
+
+	char command[32];
+
+	if (!holder.is_held) {
+		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
+		    "waited %.1f s for the writer, behind other writes", waited);
+		return;
+	}
+	stats_command_of(holder.pid, command, sizeof command);
+	poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
+	    "waited %.1f s for the writer; pid %d (%s, uid %u, session %llu) has had it for %.1f s, "
+	    "with %s",
+	    waited, (int)holder.pid, command, (unsigned)holder.uid,
+	    (unsigned long long)holder.session,
+	    (double)(clock_now(&broker->clock) - holder.since_ns) / 1e9,
+	    holder.in_transaction ? "a transaction"
+				  : poolite__method_name(holder.method));
+}
+
+/* Whose request or read transaction has had a reader for longest; 0: nobody's. */
+static pid_t oldest_reader(struct broker *broker)
+{
+	const struct transaction *transaction;
+	int64_t oldest_ns = CLOCK_NEVER;
+	pid_t pid = 0;
+
+	for (unsigned i = 0; i < broker->pool.count; i++) {
+		const struct job *running = broker->pool.readers[i]->running;
+		if (running && running->session && running->handed_over_ns < oldest_ns) {
+			oldest_ns = running->handed_over_ns;
+			pid = session_peer(running->session).pid;
+		}
+	}
+	DL_FOREACH (broker->transactions, transaction)
+		if (transaction_holds_snapshot(transaction) &&
+		    transaction->opened_ns < oldest_ns) {
+			oldest_ns = transaction->opened_ns;
+			pid = session_peer(transaction->session).pid;
+		}
+	return pid;
+}
+
+static void name_readers(struct broker *broker, struct job *job)
+{
+	const struct pool *pool = &broker->pool;
+	pid_t pid = oldest_reader(broker);
+	char command[32];
+
+	stats_command_of(pid, command, sizeof command);
+	poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
+	    "waited %.1f s for a reader; there are %u at most, read transactions have %u of the "
+	    "%u they may, and pid %d (%s) has had one for longest",
+	    (double)(clock_now(&broker->clock) - job->received_ns) / 1e9,
+	    pool->readers_max, pool->leased, pool->leased_max, (int)pid, command);
+}
+
+void overdue_answer(struct broker *broker)
+{
+	struct job_list late = {0};
+	struct job *job;
+
+	pool_collect_late(&broker->pool, clock_now(&broker->clock), &late);
+	while ((job = job_list_pop(&late))) {
+		if (job->failure.code == POOLITE_POOL_TIMEOUT && job->waits_for_reader)
+			name_readers(broker, job);
+		else if (job->failure.code == POOLITE_POOL_TIMEOUT)
+			name_writer(broker, job);
+		/* Not from here: whoever called may stand in the middle of a session. */
+		job_finish(job);
+	}
+	pool_nudge(&broker->pool);
+}
+
+void overdue_end_oldest_read(struct broker *broker)
+{
+	struct transaction *transaction, *oldest_transaction = NULL;
+	struct job *oldest = NULL;
+	int64_t oldest_ns = CLOCK_NEVER;
+
+	DL_FOREACH (broker->transactions, transaction)
+		if (transaction_holds_snapshot(transaction) &&
+		    transaction->opened_ns < oldest_ns) {
+			oldest_transaction = transaction;
+			oldest_ns = transaction->opened_ns;
+		}
+	for (unsigned i = 0; i < broker->pool.count; i++) {
+		struct job *job = broker->pool.readers[i]->running;
+		if (job && job_is_plain(job) && job->handed_over_ns < oldest_ns) {
+			oldest = job;
+			oldest_ns = job->handed_over_ns;
+		}
+	}
+	if (oldest)
+		atomic_store(&oldest->stop.reason, STOP_READ_FOR_WAL);
+	else if (oldest_transaction)
+		transaction_kill(oldest_transaction, POOLITE_TRANSACTION_EXPIRED,
+		    "its snapshot kept the WAL from shrinking (wal_limit)");
+	pool_nudge(&broker->pool);
+}
+
+void overdue_end_all(struct broker *broker)
+{
+	struct session *session = NULL;
+	struct transaction *transaction;
+
+	/* Those that wait first: what a killed transaction gives back is for nobody. */
+	while ((session = session_next(&broker->sessions, session))) {
+		struct client *client = session_data(session);
+		struct job *job;
+		if (!client)
+			continue;
+		DL_FOREACH2 (client->jobs, job, mate_next) {
+			int none = 0;
+			atomic_compare_exchange_strong(
+			    &job->stop.reason, &none, POOLITE_SHUTTING_DOWN);
+		}
+	}
+	overdue_answer(broker);
+	DL_FOREACH (broker->transactions, transaction)
+		transaction_kill(
+		    transaction, POOLITE_SHUTTING_DOWN, "the broker is stopping");
+}

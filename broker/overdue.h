@@ -1,0 +1,18 @@
+/* overdue.h - what must not wait or run any longer; loop thread.
+ *
+ * Ends requests whose deadline has passed or that were cancelled, says who had
+ * what they waited for, and ends reads for the sake of the WAL or of a stop.
+ */
+#ifndef POOLITE_BROKER_OVERDUE_H
+#define POOLITE_BROKER_OVERDUE_H
+
+#include "broker/broker.h"
+
+/** Answer what must not wait any longer, and interrupt what must not run any longer. */
+void overdue_answer(struct broker *broker);
+/** The WAL is near its limit: end the read or read transaction with the oldest snapshot. */
+void overdue_end_oldest_read(struct broker *broker);
+/** The grace is over: end everything that waits or runs with SHUTTING_DOWN. */
+void overdue_end_all(struct broker *broker);
+
+#endif
