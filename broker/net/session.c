@@ -7,24 +7,15 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <utlist.h>
 
 #include "broker/log.h"
 #include "broker/net/internal.h"
+#include "broker/net/outbox.h"
 #include "proto/answer.h"
 #include "proto/frame.h"
 
-/* Buffers in one writev(2). */
-#define WRITE_BUFS 64
-/* Answers up to this size in all share one of them. */
-#define OUTGOING_SHARED_BYTES ((size_t)16 << 10)
-
 enum session_state { SESSION_OPEN, SESSION_ENDED, SESSION_CLOSING };
-
-/* An answer on its way out. */
-struct outgoing {
-	struct outgoing *next;
-	struct poolite__buf buf; /* owns */
-};
 
 struct session {
 	uv_pipe_t pipe;
@@ -49,15 +40,10 @@ struct session {
 	uint32_t inflight;     /* requests under way */
 	size_t inflight_bytes; /* of their messages */
 	struct poolite__scan scan;
-	struct poolite__buf in;    /* bytes after the last whole message taken */
-	struct outgoing *out_head; /* owns; first to write */
-	struct outgoing *out_tail;
-	size_t out_skip;  /* bytes of out_head that are written already */
-	size_t out_bytes; /* waiting, those in a uv_write included */
+	struct poolite__buf in; /* bytes after the last whole message taken */
+	struct outbox out;
 	uv_write_t write;
-	uint32_t out_count;  /* buffers in the list */
-	uint32_t write_bufs; /* how many of the list the uv_write has */
-	size_t last_queue;   /* uv's write queue at the last tick */
+	size_t last_queue; /* uv's write queue at the last tick */
 	int64_t
 	    progress_ns; /* when a byte last moved in the direction that is waited for */
 
@@ -87,42 +73,13 @@ static void watch(struct session *session, bool on)
 	if (session->is_watched == on)
 		return;
 	session->is_watched = on;
-	if (on) {
-		session->progress_ns = clock_now(shared->clock);
-		session->last_queue = 0;
-		session->watched_prev = NULL;
-		session->watched_next = shared->watched;
-		if (shared->watched)
-			shared->watched->watched_prev = session;
-		shared->watched = session;
+	if (!on) {
+		DL_DELETE2(shared->watched, session, watched_prev, watched_next);
 		return;
 	}
-	if (session->watched_prev)
-		session->watched_prev->watched_next = session->watched_next;
-	else
-		shared->watched = session->watched_next;
-	if (session->watched_next)
-		session->watched_next->watched_prev = session->watched_prev;
-}
-
-static void list_all(struct session *session, bool on)
-{
-	struct session_shared *shared = session->shared;
-
-	if (on) {
-		session->all_prev = NULL;
-		session->all_next = shared->all;
-		if (shared->all)
-			shared->all->all_prev = session;
-		shared->all = session;
-		return;
-	}
-	if (session->all_prev)
-		session->all_prev->all_next = session->all_next;
-	else
-		shared->all = session->all_next;
-	if (session->all_next)
-		session->all_next->all_prev = session->all_prev;
+	session->progress_ns = clock_now(shared->clock);
+	session->last_queue = 0;
+	DL_APPEND2(shared->watched, session, watched_prev, watched_next);
 }
 
 struct session *session_next(
@@ -132,34 +89,6 @@ struct session *session_next(
 }
 
 /* ---- the end of it ----------------------------------------------------- */
-
-static void drop_output(struct session *session)
-{
-	struct outgoing *outgoing, *keep = NULL;
-	uint32_t held = session->write_bufs;
-
-	/* libuv still points into what a uv_write has; its callback frees that. */
-	for (outgoing = session->out_head; held > 0; held--) {
-		keep = outgoing;
-		outgoing = outgoing->next;
-	}
-	while (outgoing) {
-		struct outgoing *next = outgoing->next;
-		session->out_bytes -= outgoing->buf.len;
-		session->out_count--;
-		poolite__buf_release(&outgoing->buf);
-		free(outgoing);
-		outgoing = next;
-	}
-	session->out_tail = keep;
-	if (keep) {
-		keep->next = NULL;
-	} else {
-		session->out_head = NULL;
-		session->out_skip = 0;
-		session->out_bytes = 0;
-	}
-}
 
 static void release(struct session *session)
 {
@@ -185,7 +114,7 @@ static void become_gone(struct session *session)
 	if (session->is_gone)
 		return;
 	session->is_gone = true;
-	drop_output(session);
+	outbox_drop(&session->out);
 	session->shared->handler->on_gone(session);
 }
 
@@ -210,7 +139,7 @@ static void start_closing(struct session *session)
 	session->state = SESSION_CLOSING;
 	become_gone(session);
 	watch(session, false);
-	list_all(session, false);
+	DL_DELETE2(session->shared->all, session, all_prev, all_next);
 	if (session->is_client)
 		session->shared->count--;
 	free(session->farewell);
@@ -391,135 +320,66 @@ static void adjust_reading(struct session *session)
 
 /* ---- bytes out --------------------------------------------------------- */
 
-static void free_written(struct session *session, size_t bytes)
-{
-	session->out_bytes -= bytes;
-	while (session->out_head &&
-	    bytes >= session->out_head->buf.len - session->out_skip) {
-		struct outgoing *first = session->out_head;
-		bytes -= first->buf.len - session->out_skip;
-		session->out_skip = 0;
-		session->out_count--;
-		session->out_head = first->next;
-		if (!session->out_head)
-			session->out_tail = NULL;
-		poolite__buf_release(&first->buf);
-		free(first);
-	}
-	session->out_skip += bytes;
-}
-
-static unsigned gather(struct session *session, uv_buf_t *bufs, size_t *bytes)
-{
-	unsigned count = 0;
-	size_t skip = session->out_skip;
-
-	*bytes = 0;
-	for (struct outgoing *at = session->out_head; at && count < WRITE_BUFS;
-	     at = at->next) {
-		bufs[count].base = (char *)at->buf.data + skip;
-		bufs[count].len = at->buf.len - skip;
-		*bytes += bufs[count].len;
-		skip = 0;
-		count++;
-	}
-	return count;
-}
-
 static void written(uv_write_t *write, int status)
 {
 	struct session *session = write->data;
-	size_t bytes = 0, skip = session->out_skip;
-	struct outgoing *at = session->out_head;
 
-	for (uint32_t i = 0; i < session->write_bufs; i++, at = at->next) {
-		bytes += at->buf.len - skip;
-		skip = 0;
-	}
 	session->is_writing = false;
-	session->write_bufs = 0;
-	free_written(session, bytes);
+	outbox_take_back(&session->out);
 	if (status < 0 && status != UV_ECANCELED)
 		become_gone(session);
 	if (session->is_gone)
-		drop_output(session);
+		outbox_drop(&session->out);
 	mark_dirty(session);
+}
+
+/* What the socket does not take at once is left to libuv. */
+static void write_rest(struct session *session)
+{
+	uv_buf_t bufs[OUTBOX_WRITE_BUFS];
+	size_t bytes;
+	unsigned count = outbox_gather(&session->out, bufs, &bytes);
+
+	session->write.data = session;
+	if (uv_write(
+		&session->write, (uv_stream_t *)&session->pipe, bufs, count, written)) {
+		become_gone(session);
+		return;
+	}
+	outbox_lend(&session->out, count);
+	session->is_writing = true;
 }
 
 static void flush(struct session *session)
 {
-	uv_buf_t bufs[WRITE_BUFS];
-	uv_stream_t *stream = (uv_stream_t *)&session->pipe;
+	uv_buf_t bufs[OUTBOX_WRITE_BUFS];
 	size_t bytes;
 
-	while (session->out_head && !session->is_writing &&
+	while (session->out.head && !session->is_writing &&
 	    session->state != SESSION_CLOSING) {
-		unsigned count = gather(session, bufs, &bytes);
-		int sent = uv_try_write(stream, bufs, count);
-		if (sent >= 0 && (size_t)sent == bytes) {
-			free_written(session, bytes);
-			continue;
-		}
+		unsigned count = outbox_gather(&session->out, bufs, &bytes);
+		int sent = uv_try_write((uv_stream_t *)&session->pipe, bufs, count);
 		if (sent < 0 && sent != UV_EAGAIN) {
-			become_gone(
-			    session); /* reading goes on: what came before counts */
-			return;
-		}
-		if (sent > 0)
-			free_written(session, (size_t)sent);
-		count = gather(session, bufs, &bytes);
-		session->write.data = session;
-		if (uv_write(&session->write, stream, bufs, count, written)) {
+			/* Reading goes on: what came before counts. */
 			become_gone(session);
 			return;
 		}
-		session->write_bufs = count;
-		session->is_writing = true;
+		if (sent > 0)
+			outbox_written(&session->out, (size_t)sent);
+		if (sent < 0 || (size_t)sent < bytes)
+			write_rest(session);
 	}
-}
-
-/* Small answers share a buffer: one each would cost several times their bytes. */
-static bool append_to_tail(struct session *session, struct poolite__buf *buf)
-{
-	struct outgoing *tail = session->out_tail;
-	size_t len = buf->len;
-
-	/* libuv may be writing all there is: then the tail must stay as it is. */
-	if (!tail || session->out_count == session->write_bufs ||
-	    tail->buf.len + len > OUTGOING_SHARED_BYTES ||
-	    poolite__buf_append(&tail->buf, buf->data, len))
-		return false;
-	session->out_bytes += len;
-	poolite__buf_release(buf);
-	return true;
 }
 
 static void send_buf(struct session *session, struct poolite__buf *buf)
 {
-	struct outgoing *outgoing;
-
 	if (buf->len == 0 || session->is_gone || session->state == SESSION_CLOSING) {
 		poolite__buf_release(buf);
 		return;
 	}
-	if (append_to_tail(session, buf))
-		return;
-	outgoing = malloc(sizeof *outgoing);
-	if (!outgoing) { /* an answer that cannot be sent ends the session, never silently */
-		poolite__buf_release(buf);
+	/* An answer that cannot be sent ends the session, never silently. */
+	if (!outbox_push(&session->out, buf))
 		start_closing(session);
-		return;
-	}
-	outgoing->next = NULL;
-	outgoing->buf = *buf;
-	poolite__buf_init(buf, buf->max, buf->budget);
-	if (session->out_tail)
-		session->out_tail->next = outgoing;
-	else
-		session->out_head = outgoing;
-	session->out_tail = outgoing;
-	session->out_bytes += outgoing->buf.len;
-	session->out_count++;
 }
 
 static void say_farewell(struct session *session)
@@ -555,12 +415,12 @@ void session_end_request(
 
 bool session_is_full(const struct session *session)
 {
-	return session->out_bytes > SESSION_OUT_MARK;
+	return session->out.bytes > SESSION_OUT_MARK;
 }
 
 size_t session_unread_bytes(const struct session *session)
 {
-	return session->out_bytes;
+	return session->out.bytes;
 }
 
 bool session_is_gone(const struct session *session)
@@ -656,7 +516,7 @@ struct session *session_open(struct session_shared *shared, int fd, bool is_clie
 	session->is_client = is_client;
 	poolite__buf_init(&session->in, shared->limits.frame_bytes_max + LOOP_READ_BYTES,
 	    shared->budget);
-	list_all(session, true);
+	DL_APPEND2(shared->all, session, all_prev, all_next);
 	shared->handles++;
 	if (is_client)
 		shared->count++;
@@ -680,12 +540,12 @@ static void settle(struct session *session)
 	if (session->state == SESSION_ENDED && session->inflight == 0) {
 		if (session->farewell && !session->is_gone)
 			say_farewell(session);
-		if (!session->out_head && !session->is_writing)
+		if (!session->out.head && !session->is_writing)
 			start_closing(session);
 	}
 	if (session->state != SESSION_CLOSING)
 		watch(session,
-		    !session->is_reading || session->out_head || session->in.len > 0);
+		    !session->is_reading || session->out.head || session->in.len > 0);
 }
 
 void session_settle_all(struct session_shared *shared)
