@@ -172,6 +172,7 @@ static void plain_done(struct job *job)
 			    job->request.sql_len, ROUTE_WRITE);
 		writer_submit(broker->pool.writer, job);
 	} else {
+		overdue_name_holder(broker, job);
 		learn(broker, job);
 		dispatch_answer(broker, job);
 	}

@@ -115,7 +115,7 @@ void job_finish(struct job *job);
 /** Note that its running begins: the deadline becomes the nearer of the request's and ${query_timeout_ns}. */
 void job_start(struct job *job, int64_t now_ns, int64_t query_timeout_ns);
 
-/** Whether it must not be started any more; then job->failure says why (POOL_TIMEOUT without a holder). */
+/** Whether it must not be started any more; then job->failure says why (a POOL_TIMEOUT still without the holder). */
 bool job_is_late(struct job *job, int64_t now_ns);
 
 /* A first-in first-out list of jobs, doubly linked so that any can leave. */

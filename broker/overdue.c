@@ -10,7 +10,6 @@ static void name_writer(struct broker *broker, struct job *job)
 {
 	struct holder holder = writer_holder(broker->pool.writer);
 	double waited = (double)(clock_now(&broker->clock) - job->received_ns) / 1e9;
-
 	char command[32];
 
 	if (!holder.is_held) {
@@ -66,20 +65,25 @@ static void name_readers(struct broker *broker, struct job *job)
 	    pool->readers_max, pool->leased, pool->leased_max, (int)pid, command);
 }
 
+void overdue_name_holder(struct broker *broker, struct job *job)
+{
+	if (job->failure.code != POOLITE_POOL_TIMEOUT)
+		return;
+	if (job->waits_for_reader)
+		name_readers(broker, job);
+	else
+		name_writer(broker, job);
+}
+
 void overdue_answer(struct broker *broker)
 {
 	struct job_list late = {0};
 	struct job *job;
 
 	pool_collect_late(&broker->pool, clock_now(&broker->clock), &late);
-	while ((job = job_list_pop(&late))) {
-		if (job->failure.code == POOLITE_POOL_TIMEOUT && job->waits_for_reader)
-			name_readers(broker, job);
-		else if (job->failure.code == POOLITE_POOL_TIMEOUT)
-			name_writer(broker, job);
-		/* Not from here: whoever called may stand in the middle of a session. */
+	/* Not answered from here: whoever called may stand in the middle of a session. */
+	while ((job = job_list_pop(&late)))
 		job_finish(job);
-	}
 	pool_nudge(&broker->pool);
 }
 

@@ -10,6 +10,8 @@
 
 /** Answer what must not wait any longer, and interrupt what must not run any longer. */
 void overdue_answer(struct broker *broker);
+/** A POOL_TIMEOUT of a job that waited for a connection gets to say who has that. */
+void overdue_name_holder(struct broker *broker, struct job *job);
 /** The WAL is near its limit: end the read or read transaction with the oldest snapshot. */
 void overdue_end_oldest_read(struct broker *broker);
 /** The grace is over: end everything that waits or runs with SHUTTING_DOWN. */

@@ -7,6 +7,7 @@
 #include "broker/broker.h"
 #include "broker/dispatch.h"
 #include "broker/log.h"
+#include "broker/overdue.h"
 #include "proto/answer.h"
 
 static void pump(struct transaction *transaction);
@@ -121,6 +122,18 @@ static void submit(struct transaction *transaction, struct job *job)
 	pool_submit_leased(&transaction->broker->pool, transaction->reader, job);
 }
 
+/* What waited here waited for its own session. */
+static bool is_late(struct transaction *transaction, struct job *job)
+{
+	if (!job_is_late(job, now(transaction)))
+		return false;
+	if (job->failure.code == POOLITE_POOL_TIMEOUT)
+		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
+		    "waited %.1f s behind this session's own requests",
+		    (double)(now(transaction) - job->received_ns) / 1e9);
+	return true;
+}
+
 static void begin_failed(struct transaction *transaction, struct job *job)
 {
 	become_dead(transaction, &job->failure);
@@ -130,7 +143,7 @@ static void begin_failed(struct transaction *transaction, struct job *job)
 
 static void begin(struct transaction *transaction, struct job *job)
 {
-	if (job->failure.code || job_is_late(job, now(transaction))) {
+	if (job->failure.code || is_late(transaction, job)) {
 		begin_failed(transaction, job);
 		return;
 	}
@@ -190,7 +203,7 @@ static void turn_inside(struct transaction *transaction, struct job *job)
 			job->request.method = POOLITE__ROLLBACK;
 		transaction->state = TRANSACTION_ENDING;
 		submit(transaction, job);
-	} else if (job->failure.code || job_is_late(job, now(transaction))) {
+	} else if (job->failure.code || is_late(transaction, job)) {
 		refuse_inside(transaction, job);
 	} else {
 		submit(transaction, job);
@@ -222,6 +235,7 @@ static void pump(struct transaction *transaction)
 static void begun(struct transaction *transaction, struct job *job)
 {
 	if (job->failure.code) {
+		overdue_name_holder(transaction->broker, job);
 		begin_failed(transaction, job);
 		return;
 	}
@@ -319,7 +333,7 @@ void transaction_session_ended(struct transaction *transaction)
 	pump(transaction);
 }
 
-static void refuse_late(struct transaction *transaction, int64_t now_ns)
+static void refuse_late(struct transaction *transaction)
 {
 	struct job *job, *next;
 
@@ -328,10 +342,10 @@ static void refuse_late(struct transaction *transaction, int64_t now_ns)
 		if (job->request.method == POOLITE__BEGIN || ends_it(job) ||
 		    job->failure.code)
 			continue;
-		if (!job_is_late(job, now_ns))
-			continue;
 		if (transaction->abort_on_error)
 			continue; /* its error kills the transaction, in its turn */
+		if (!is_late(transaction, job))
+			continue;
 		job_list_remove(&transaction->held, job);
 		dispatch_answer(transaction->broker, job);
 	}
@@ -343,7 +357,7 @@ void transaction_tick(struct transaction *transaction, int64_t now_ns)
 	int64_t idle_ns = now_ns - transaction->idle_since_ns;
 	char why[128];
 
-	refuse_late(transaction, now_ns);
+	refuse_late(transaction);
 	if (transaction->state != TRANSACTION_OPEN ||
 	    (transaction->running && atomic_load(&transaction->running->stop.reason)))
 		return;

@@ -9,12 +9,26 @@
 
 /* ---- from a text to a statement ------------------------------------------ */
 
+/* What the text is must fit where it stands. */
+static int check_place(
+    unsigned facts, enum execute_where where, struct poolite__failure *failure)
+{
+	if ((facts & GUARD_SAVEPOINT) && where != EXECUTE_SESSION)
+		return poolite__fail(failure, POOLITE_NOT_ALLOWED,
+		    "SAVEPOINT, RELEASE and ROLLBACK TO work between begin and commit only");
+	if ((facts & GUARD_COUNTERS) && where == EXECUTE_PLAIN)
+		return poolite__fail(failure, POOLITE_NOT_ALLOWED,
+		    "last_insert_rowid(), changes() and total_changes() mean nothing here: the "
+		    "answer carries last_insert_id and changes (or use transaction or begin)");
+	return 0;
+}
+
 /* Further statements of a refused text that the guard is asked about: it is an error
  * either way, and each one costs a copy of the rest. */
 #define TAIL_STATEMENTS_MAX 16
 
 static int refuse_second_statement(struct connection *connection, const char *tail,
-    size_t len, struct poolite__failure *failure)
+    size_t len, enum execute_where where, struct poolite__failure *failure)
 {
 	/* The guard speaks first, about every statement of the text.  Compiling
 	 * is harmless: what acts when compiled is not let through. */
@@ -27,6 +41,8 @@ static int refuse_second_statement(struct connection *connection, const char *ta
 			break;
 		sqlite3_prepare_v2(connection->db, tail, (int)len, &stmt, &next);
 		sqlite3_finalize(stmt);
+		if (check_place(connection->guard.facts, where, failure))
+			return failure->code;
 		if (connection->guard.is_refused || !next || next == tail)
 			break;
 		len -= (size_t)(next - tail);
@@ -45,15 +61,20 @@ static int refuse_second_statement(struct connection *connection, const char *ta
  * of the text is the caller's; without it there must be none.
  */
 int execute_compile(struct connection *connection, const char *sql, size_t len,
-    const char **tail, struct statement *statement, struct poolite__failure *failure)
+    enum execute_where where, const char **tail, struct statement *statement,
+    struct poolite__failure *failure)
 {
 	const char *rest = NULL;
 	int rc;
 
 	*statement = (struct statement){0};
 	guard_reset(&connection->guard);
-	if (!tail && statement_cache_find(&connection->cache, sql, len, statement))
-		return 0;
+	if (!tail && statement_cache_find(&connection->cache, sql, len, statement)) {
+		rc = check_place(statement->facts, where, failure);
+		if (rc)
+			statement_done(statement);
+		return rc;
+	}
 	if (guard_refuses_text(&connection->guard, sql, len))
 		return poolite__fail(
 		    failure, POOLITE_NOT_ALLOWED, "%s", connection->guard.why);
@@ -66,31 +87,19 @@ int execute_compile(struct connection *connection, const char *sql, size_t len,
 	if (!statement->stmt)
 		return poolite__fail(
 		    failure, POOLITE_BAD_REQUEST, "the text holds no statement");
+	rc = check_place(statement->facts, where, failure);
+	if (rc == 0 && !tail && !sql_text_is_blank(rest, len - (size_t)(rest - sql)))
+		rc = refuse_second_statement(
+		    connection, rest, len - (size_t)(rest - sql), where, failure);
+	if (rc) {
+		sqlite3_finalize(statement->stmt);
+		return rc;
+	}
 	if (tail) {
 		*tail = rest;
 		return 0;
 	}
-	if (!sql_text_is_blank(rest, len - (size_t)(rest - sql))) {
-		rc = refuse_second_statement(
-		    connection, rest, len - (size_t)(rest - sql), failure);
-		sqlite3_finalize(statement->stmt);
-		return rc;
-	}
 	statement_cache_add(&connection->cache, sql, len, statement);
-	return 0;
-}
-
-/* What the text is must fit where it stands.  The guard's reasons come first. */
-static int check_place(const struct statement *statement, enum execute_where where,
-    struct poolite__failure *failure)
-{
-	if ((statement->facts & GUARD_SAVEPOINT) && where != EXECUTE_SESSION)
-		return poolite__fail(failure, POOLITE_NOT_ALLOWED,
-		    "SAVEPOINT, RELEASE and ROLLBACK TO work between begin and commit only");
-	if ((statement->facts & GUARD_COUNTERS) && where == EXECUTE_PLAIN)
-		return poolite__fail(failure, POOLITE_NOT_ALLOWED,
-		    "last_insert_rowid(), changes() and total_changes() mean nothing here: the "
-		    "answer carries last_insert_id and changes (or use transaction or begin)");
 	return 0;
 }
 
@@ -325,11 +334,8 @@ int execute_admit(struct connection *connection, struct statement *statement,
     struct execution *execution, struct poolite__failure *failure)
 {
 	int columns = sqlite3_column_count(statement->stmt);
-	int rc = check_place(statement, execution->where, failure);
 
 	execution->is_write = !sqlite3_stmt_readonly(statement->stmt);
-	if (rc)
-		return rc;
 	if (!execution->is_write && execution->where == EXECUTE_PLAIN &&
 	    connection->asked)
 		atomic_store(&connection->asked->is_read, true);
@@ -343,11 +349,12 @@ int execute_admit(struct connection *connection, struct statement *statement,
 		return poolite__fail(failure, POOLITE_BAD_REQUEST,
 		    "the statement returns rows; use query");
 	if (execution->is_write && execution->before_write) {
-		rc = execution->before_write(connection, failure);
+		int rc = execution->before_write(connection, failure);
 		execution->has_savepoint = rc == 0;
 		guard_reset(&connection->guard);
+		return rc;
 	}
-	return rc;
+	return 0;
 }
 
 /* Step to the end.  SQLite's last code, or a negative one of ours. */
@@ -412,8 +419,8 @@ int execute_statement(struct connection *connection, struct execution *execution
     struct poolite__buf *out, struct poolite__failure *failure)
 {
 	struct statement statement;
-	int rc = execute_compile(
-	    connection, execution->sql, execution->sql_len, NULL, &statement, failure);
+	int rc = execute_compile(connection, execution->sql, execution->sql_len,
+	    execution->where, NULL, &statement, failure);
 
 	execution->changes = execution->last_insert_id = 0;
 	execution->has_savepoint = false;
@@ -453,8 +460,8 @@ int execute_batch(struct connection *connection, struct execution *execution,
     struct poolite__reader rows, uint32_t count, struct poolite__failure *failure)
 {
 	struct statement statement;
-	int rc = execute_compile(
-	    connection, execution->sql, execution->sql_len, NULL, &statement, failure);
+	int rc = execute_compile(connection, execution->sql, execution->sql_len,
+	    execution->where, NULL, &statement, failure);
 
 	execution->changes = execution->last_insert_id = 0;
 	execution->has_savepoint = false;

@@ -8,6 +8,7 @@
 #include <sqlite3.h>
 
 #include "broker/db/connection.h"
+#include "broker/db/execute.h"
 #include "broker/db/guard.h"
 #include "broker/db/statement_cache.h"
 
@@ -75,15 +76,15 @@ int connection_failure(
 
 /* ---- execute.c's steps, for script.c ---- */
 
-struct execution;
-
 /**
- * The statement of ${sql}, from the cache or compiled, past the guard.  With
+ * The statement of ${sql}, from the cache or compiled, past the guard, and fit
+ * for ${where} it stands.  With
  * ${tail} the text goes on (and ends in a NUL) and the rest of it is the
  * caller's; without it, one statement must be all.
  */
 int execute_compile(struct connection *connection, const char *sql, size_t len,
-    const char **tail, struct statement *statement, struct poolite__failure *failure);
+    enum execute_where where, const char **tail, struct statement *statement,
+    struct poolite__failure *failure);
 /** Everything that can be refused before arguments are bound; calls before_write. */
 int execute_admit(struct connection *connection, struct statement *statement,
     struct execution *execution, struct poolite__failure *failure);

@@ -59,7 +59,8 @@ static int run_script_statement(struct connection *connection,
 	    .can_write = true,
 	};
 	struct statement statement;
-	int rc = execute_compile(connection, sql, len, tail, &statement, failure);
+	int rc = execute_compile(
+	    connection, sql, len, EXECUTE_COMPOUND, tail, &statement, failure);
 
 	if (rc)
 		return rc;

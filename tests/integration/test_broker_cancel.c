@@ -153,6 +153,18 @@ Test(broker_cancel, held_commit_is_cancelled_and_its_transaction_rolled_back)
 	expect_number(b, 1, "SELECT count(*) FROM t");
 }
 
+Test(broker_cancel, who_waits_behind_its_own_session_is_told_so)
+{
+	uint32_t slow, held;
+
+	ask(a, "begin");
+	slow = wire_sql(a, "query", ENDLESS);
+	held = wire_send(a, "query", "[`SELECT 1`, null, {`timeout_ms`: 100}]");
+	expect_error(a, held, POOLITE_POOL_TIMEOUT, "this session's own requests");
+	cancel(a, slow);
+	ask(a, "rollback");
+}
+
 Test(broker_cancel, another_session_cancels_with_the_key)
 {
 	char good[80];

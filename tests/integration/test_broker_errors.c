@@ -292,6 +292,9 @@ static const struct wrong not_allowed[] = {
     {"batch", "[`INSERT INTO t (n) SELECT changes()`, [[]]]", NULL},
     {"transaction", "[[[`DELETE FROM t`], [`COMMIT`]]]", NULL},
     {"script", "[`DELETE FROM t; ATTACH 'x' AS y`]", NULL},
+    {"query", "[`SELECT 1; SAVEPOINT x`]", NULL},
+    {"query", "[`SELECT changes(); SELECT 1`]", NULL},
+    {"query", "[`SELECT 1; SELECT 2; SELECT changes()`]", NULL},
 };
 
 Test(broker_errors, guarded_texts_are_not_allowed)
