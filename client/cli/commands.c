@@ -8,6 +8,7 @@
 #include "client/cli/args.h"
 #include "client/cli/input.h"
 #include "client/cli/output.h"
+#include "client/cli/watch.h"
 
 /* ---- query and update ---------------------------------------------------- */
 
@@ -39,12 +40,16 @@ static int run_query(
 	    values_of_words(words + 1, count - 1, settings->all_text);
 	struct poolite_result *result = NULL;
 	struct poolite_error error;
+	struct watch watch;
 	int status = EXIT_OK;
 	int rc;
 
 	if (!args)
 		return no_memory();
-	if (poolite_query(db, words[0], args, (size_t)count - 1, &result, &error)) {
+	watch_begin(&watch, db);
+	poolite_query(db, words[0], args, (size_t)count - 1, &result, &error);
+	watch_end(&watch);
+	if (error.code != POOLITE_OK) {
 		status = complain_of_words(&error, words, count);
 	} else {
 		rc = output_result(settings, result);
@@ -73,11 +78,15 @@ static int run_update(
 	    values_of_words(words + 1, count - 1, settings->all_text);
 	struct poolite_changes changes;
 	struct poolite_error error;
+	struct watch watch;
 	int status = EXIT_OK;
 
 	if (!args)
 		return no_memory();
-	if (poolite_update(db, words[0], args, (size_t)count - 1, &changes, &error))
+	watch_begin(&watch, db);
+	poolite_update(db, words[0], args, (size_t)count - 1, &changes, &error);
+	watch_end(&watch);
+	if (error.code != POOLITE_OK)
 		status = complain_of_words(&error, words, count);
 	else
 		show_changes(settings, &changes);
@@ -87,6 +96,20 @@ static int run_update(
 
 /* ---- batch and script ---------------------------------------------------- */
 
+/* After an error of a row, say where that is.  The broker counts the rows of a
+ * message, which are all of them unless there were very many. */
+static int complain_of_batch(const struct poolite_error *error, const struct input *input)
+{
+	const char *place = strrchr(error->message, '(');
+	int status = complain_of(error);
+	size_t row, rows;
+
+	if (place && sscanf(place, "(row %zu of %zu)", &row, &rows) == 2 && row > 0 &&
+	    row <= rows && rows == input->rows)
+		hint("row %zu is on line %zu of the input", row, input->lines[row - 1]);
+	return status;
+}
+
 static int run_batch(
     struct poolite *db, const struct settings *settings, char **words, int count)
 {
@@ -94,6 +117,7 @@ static int run_batch(
 	struct poolite_changes changes;
 	struct poolite_error error;
 	struct input input;
+	struct watch watch;
 	int status;
 
 	(void)count;
@@ -105,11 +129,13 @@ static int run_batch(
 	status = input_read(&input, settings, stdin);
 	if (status == EXIT_OK) {
 		input_show_saving(&input);
+		watch_begin(&watch, db);
 		poolite_batch(db, words[0], input.values, input.columns, input.rows,
 		    &changes, &error);
+		watch_end(&watch);
 		input_show_nothing(&input);
 		if (error.code != POOLITE_OK)
-			status = complain_of(&error);
+			status = complain_of_batch(&error, &input);
 		else
 			show_changes(&output, &changes);
 	}
@@ -191,13 +217,17 @@ static int run_script(
 	unsigned flags = settings->foreign_keys_off ? POOLITE_FOREIGN_KEYS_OFF : 0;
 	struct poolite_changes changes;
 	struct poolite_error error;
+	struct watch watch;
 	int status = EXIT_OK;
 	char *sql = read_file(words[0]);
 
 	(void)count;
 	if (!sql)
 		return EXIT_FAILED;
-	if (poolite_script(db, sql, flags, &changes, &error)) {
+	watch_begin(&watch, db);
+	poolite_script(db, sql, flags, &changes, &error);
+	watch_end(&watch);
+	if (error.code != POOLITE_OK) {
 		status = complain_of_script(&error);
 	} else {
 		struct figure figures[] = {
@@ -215,11 +245,15 @@ static int run_ping(
     struct poolite *db, const struct settings *settings, char **words, int count)
 {
 	struct poolite_error error;
+	struct watch watch;
 
-	(void)settings, (void)words, (void)count;
-	if (poolite_ping(db, &error))
+	(void)words, (void)count;
+	watch_begin(&watch, db);
+	poolite_ping(db, &error);
+	watch_end(&watch);
+	if (error.code != POOLITE_OK)
 		return complain_of(&error);
-	puts("pong");
+	puts(settings->output == OUTPUT_JSON ? "{\"answer\": \"pong\"}" : "pong");
 	return EXIT_OK;
 }
 
@@ -238,9 +272,13 @@ static int run_stats(
 {
 	struct poolite_document document;
 	struct poolite_error error;
+	struct watch watch;
 
 	(void)words, (void)count;
-	if (poolite_stats(db, NULL, &document, &error))
+	watch_begin(&watch, db);
+	poolite_stats(db, NULL, &document, &error);
+	watch_end(&watch);
+	if (error.code != POOLITE_OK)
 		return complain_of(&error);
 	return show_document(settings, &document);
 }
@@ -251,10 +289,14 @@ static int run_health(
 	struct poolite_document document;
 	struct poolite_health health;
 	struct poolite_error error;
+	struct watch watch;
 	int status;
 
 	(void)words, (void)count;
-	if (poolite_health(db, &health, &document, &error))
+	watch_begin(&watch, db);
+	poolite_health(db, &health, &document, &error);
+	watch_end(&watch);
+	if (error.code != POOLITE_OK)
 		return complain_of(&error);
 	status = show_document(settings, &document);
 	return health.is_healthy ? status : EXIT_FAILED;
@@ -304,15 +346,21 @@ const struct command commands[] = {
 	"  sqlite3 old.db .dump | poolite script -\n",
 	TAKES_OUTPUT | TAKES_HEADER | TAKES_KEYS, 1, 1, run_script},
     {"ping", "", "whether a broker answers",
-	"Writes pong when a broker answers.\n\n  poolite ping\n", 0, 0, 0, run_ping},
+	"Writes pong when a broker answers, as JSON {\"answer\": \"pong\"}.  Tries for a second.\n"
+	"\n"
+	"  poolite ping\n"
+	"  poolite ping --connect-timeout 30 && poolite script schema.sql\n",
+	TAKES_JSON | IS_IMPATIENT, 0, 0, run_ping},
     {"stats", "", "the pool, queues, waits, latencies",
 	"Writes what the broker counts: the pool, queues, waits, latencies.\n\n"
 	"  poolite stats --json\n",
 	TAKES_JSON, 0, 0, run_stats},
     {"health", "", "how the broker is",
-	"Writes how the broker is; the exit status is 1 when it is unhealthy.\n\n"
+	"Writes how the broker is; the exit status is 1 when it is unhealthy.  Tries for a\n"
+	"second to reach it.\n"
+	"\n"
 	"  poolite health\n",
-	TAKES_JSON, 0, 0, run_health},
+	TAKES_JSON | IS_IMPATIENT, 0, 0, run_health},
     {NULL, NULL, NULL, NULL, 0, 0, 0, NULL},
 };
 

@@ -4,15 +4,16 @@
 
 #include "client/cli/cli.h"
 
-/* What options a command takes, besides those all take. */
+/* What options a command takes, besides those all take, and how long it waits. */
 enum takes {
-	TAKES_OUTPUT = 1, /* --json --csv --tsv --table */
-	TAKES_HEADER = 2, /* --header */
-	TAKES_TEXT = 4,   /* --text */
-	TAKES_INPUT = 8,  /* --format */
-	TAKES_KEYS = 16,  /* --foreign-keys-off */
-	TAKES_JSON = 32,  /* --json alone */
-	TAKES_NULL = 64,  /* --null */
+	TAKES_OUTPUT = 1,   /* --json --csv --tsv --table */
+	TAKES_HEADER = 2,   /* --header */
+	TAKES_TEXT = 4,     /* --text */
+	TAKES_INPUT = 8,    /* --format */
+	TAKES_KEYS = 16,    /* --foreign-keys-off */
+	TAKES_JSON = 32,    /* --json alone */
+	TAKES_NULL = 64,    /* --null */
+	IS_IMPATIENT = 128, /* asks whether a broker is there: a second to connect */
 };
 
 struct command {

@@ -102,6 +102,21 @@ void input_show_nothing(const struct input *input)
 
 /* ---- rows ---------------------------------------------------------------- */
 
+static int note_line(struct input *input, size_t line)
+{
+	if (input->rows == input->lines_room) {
+		size_t room = input->lines_room ? input->lines_room * 2 : 256;
+		size_t *lines = reallocarray(input->lines, room, sizeof *lines);
+
+		if (!lines)
+			return no_memory(input);
+		input->lines = lines;
+		input->lines_room = room;
+	}
+	input->lines[input->rows] = line;
+	return EXIT_OK;
+}
+
 int input_end_row(struct input *input, size_t line)
 {
 	size_t columns = input->count - input->rows * input->columns;
@@ -109,8 +124,11 @@ int input_end_row(struct input *input, size_t line)
 	if (input->rows == 0)
 		columns = input->columns = input->count;
 	if (columns != input->columns)
-		return complain("line %zu: %zu values where the first row has %zu", line,
-		    columns, input->columns);
+		return complain("line %zu: %zu value%s: expected %zu, as in line %zu",
+		    line, columns, columns == 1 ? "" : "s", input->columns,
+		    input->lines[0]);
+	if (note_line(input, line))
+		return EXIT_FAILED;
 	input->rows++;
 	show_progress(input);
 	return EXIT_OK;
@@ -140,5 +158,6 @@ void input_release(struct input *input)
 		free(piece);
 	}
 	free(input->values);
+	free(input->lines);
 	memset(input, 0, sizeof *input);
 }

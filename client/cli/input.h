@@ -16,8 +16,10 @@ struct input {
 	struct poolite_value *values; /* owns; rows times columns */
 	size_t columns;               /* as the first row has them */
 	size_t rows;
+	size_t *lines; /* owns; where each row begins in the stream, from 1 */
 
 	size_t count, room;   /* values in use, values there is room for */
+	size_t lines_room;    /* rows there is room for in lines */
 	struct piece *pieces; /* owns; what the values point into */
 	size_t line;          /* being read, from 1: for errors */
 	bool shows_progress;  /* standard error is a terminal */
@@ -30,7 +32,8 @@ struct input {
  * CSV: a cell is a value as a word of the command line is (args.h), TEXT when
  * it is quoted.  settings->null_text stands for NULL where it is not quoted;
  * settings->has_header: the first line is none of the rows.
- * JSON lines: a line is an array (by position) or an object (by name).
+ * JSON lines: a line is an array (by position) or an object (by name); all of
+ * them have as many values, or the same keys, as the first.
  *
  * Returns EXIT_OK, or EXIT_FAILED after a complaint that names the line.
  * ${input} is for input_release either way.

@@ -7,6 +7,7 @@
 
 #include "client/cli/options.h"
 #include "client/cli/output.h"
+#include "client/cli/watch.h"
 
 /* One line, with nothing in it that could steer a terminal. */
 static void write_line(const char *text)
@@ -124,5 +125,6 @@ int main(int argc, char **argv)
 	case OPTIONS_RUN: status = perform(&task); break;
 	}
 	written = output_end();
+	watch_deliver();
 	return status != EXIT_OK ? status : written;
 }

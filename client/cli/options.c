@@ -8,6 +8,9 @@
 
 /* The longest timeout: its milliseconds are an int. */
 #define SECONDS_MAX (INT_MAX / 1000)
+/* How long to try for a broker: as the library does, or only to see whether one is there. */
+#define CONNECT_TIMEOUT_MS   5000
+#define IMPATIENT_TIMEOUT_MS 1000
 
 enum {
 	OPTION_SOCKET = 's',
@@ -85,7 +88,7 @@ static void write_help(void)
 	    "  poolite query 'SELECT * FROM leads WHERE id > ?' 10\n"
 	    "\n"
 	    "Exit status: 0 done; 1 failed; 2 wrong usage; 3 no broker, nothing was sent;\n"
-	    "4 the outcome is unknown: look before trying again.");
+	    "4 the outcome is unknown: look before trying again.  Ctrl-C cancels the request.");
 }
 
 static void write_command_help(const struct command *command)
@@ -181,7 +184,18 @@ static const char *name_of_option(int option)
 	return NULL;
 }
 
-/* What getopt made nothing of; ${is_short_of}: an option without its value. */
+/* What has to come behind an option, as the help calls it. */
+static const char *placeholder_of(int option)
+{
+	switch (option) {
+	case OPTION_SOCKET: return "PATH";
+	case OPTION_NULL: return "TEXT";
+	case OPTION_FORMAT: return "csv or jsonl";
+	default: return "SECONDS";
+	}
+}
+
+/* What getopt made nothing of; ${is_short_of}: what it wants is missing. */
 static enum options_outcome complain_of_option(
     const struct command *command, const char *word, bool is_short_of)
 {
@@ -189,9 +203,9 @@ static enum options_outcome complain_of_option(
 	const char *name = name_of_option(optopt);
 
 	if (is_short_of && name)
-		complain("--%s wants a value", name);
+		complain("--%s: %s is missing", name, placeholder_of(optopt));
 	else if (name)
-		complain("--%s takes no value", name);
+		complain("--%s stands alone, without =", name);
 	else if (optopt)
 		complain("%s has no option -%c", subject, optopt);
 	else
@@ -281,6 +295,10 @@ enum options_outcome options_read(struct task *task, int argc, char **argv)
 	outcome = read_some(task, task->command, argc, argv);
 	if (outcome != OPTIONS_RUN)
 		return outcome;
+	if (task->settings.options.connect_timeout_ms == 0)
+		task->settings.options.connect_timeout_ms =
+		    task->command->takes & IS_IMPATIENT ? IMPATIENT_TIMEOUT_MS
+							: CONNECT_TIMEOUT_MS;
 	task->words = argv + optind;
 	task->count = argc - optind;
 	return check_words(task);

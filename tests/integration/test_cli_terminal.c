@@ -1,0 +1,84 @@
+/* The poolite command on a terminal: script(1) gives it one. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/check.h"
+#include "tests/support/shell.h"
+
+TestSuite(cli_terminal, .init = shell_set_up, .fini = shell_tear_down, .timeout = 60);
+
+/* Run a line of shell on a terminal of 60 columns; NL ends lines, not CR NL. */
+static int run_on_terminal(const char *line)
+{
+	setenv("LINE", line, 1);
+	setenv("SHELL", "/bin/sh", 1);
+	return shell_run(
+	    "exec 3>&1; { script -qec 'stty cols 60; eval \"$LINE\"' /dev/null "
+	    "< /dev/null; echo $? > status; } | tr -d '\\r' >&3; exit $(cat status)");
+}
+
+#define FOREVER                                                                          \
+	"WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) "               \
+	"SELECT count(*) FROM c"
+
+Test(cli_terminal, it_says_what_it_waits_for)
+{
+	CHECK_EQ(
+	    run_on_terminal("poolite -s nowhere --connect-timeout 1.5 query 'SELECT 1'"),
+	    3);
+	CHECK_HAS(shell_output, "waiting for a broker on nowhere ");
+	CHECK_HAS(shell_output, "\033[Kpoolite: NO_BROKER: ");
+	/* A slow statement is not a missing broker. */
+	CHECK_EQ(run_on_terminal("poolite query --timeout 1.5 '" FOREVER "'"), 1);
+	CHECK(!strstr(shell_output, "waiting for"), "%s", shell_output);
+}
+
+/* Start poolite, wait until the broker works on it, and interrupt it; its status. */
+static int interrupt(const char *command, const char *sql)
+{
+	pid_t pid = process_fork();
+
+	if (pid == 0) {
+		CHECK(freopen("interrupted", "w", stderr), "no file");
+		execlp("poolite", "poolite", command, sql, (char *)NULL);
+		_exit(127);
+	}
+	while (
+	    shell_run("poolite stats --json | grep -q '\"active_connections\": [1-9]'"))
+		;
+	CHECK_EQ(kill(pid, SIGINT), 0);
+	return process_wait(pid);
+}
+
+Test(cli_terminal, an_interrupt_cancels_what_is_under_way)
+{
+	CHECK_EQ(interrupt("query", FOREVER), 128 + SIGINT);
+	CHECK_EQ(shell_run("grep '^poolite: CANCELLED: ' interrupted"), 0);
+	EXPECT("poolite update 'INSERT INTO leads(id) VALUES (1)'", "1\t1\n");
+	CHECK_EQ(interrupt("update", "INSERT INTO leads(title) " FOREVER), 128 + SIGINT);
+	CHECK_EQ(shell_run("grep '^poolite: CANCELLED: ' interrupted"), 0);
+	EXPECT("poolite query 'SELECT count(*) FROM leads'", "1\n");
+}
+
+Test(cli_terminal, an_interrupt_ends_the_wait_for_a_broker)
+{
+	pid_t pid = process_fork();
+	char line[80];
+
+	if (pid == 0) {
+		execlp("poolite", "poolite", "-s", "nowhere", "--connect-timeout", "3600",
+		    "query", "SELECT 1", (char *)NULL);
+		_exit(127);
+	}
+	/* It watches for signals once it blocks SIGINT and SIGUSR1. */
+	snprintf(
+	    line, sizeof line, "grep -q '^SigBlk:.*0202$' /proc/%d/status", (int)pid);
+	while (shell_run(line))
+		;
+	CHECK_EQ(kill(pid, SIGINT), 0);
+	CHECK_EQ(process_wait(pid), 128 + SIGINT);
+}
