@@ -4,9 +4,11 @@
 #include <ctype.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What getopt_long returns: the table's index behind one of these. */
 enum {
@@ -222,6 +224,80 @@ static enum settings_outcome take(
 	    : wrong_value(setting, given);
 }
 
+/* ---- variables that are no setting ------------------------------------------- */
+
+#define NAME_MAX_LEN 63
+/* As many wrong letters still look like a slip. */
+#define SLIPS_MAX 3
+
+/* Letters to change, put in or leave out to make ${name} of ${typed}. */
+static unsigned slips(const char *typed, const char *name)
+{
+	unsigned row[NAME_MAX_LEN + 1];
+	size_t len = strlen(name);
+
+	for (unsigned i = 0; i <= len; i++)
+		row[i] = i;
+	for (; *typed != '\0'; typed++) {
+		unsigned diagonal = row[0]++;
+
+		for (size_t i = 1; i <= len; i++) {
+			unsigned changed = diagonal + (*typed != name[i - 1]);
+			unsigned other = (row[i] < row[i - 1] ? row[i] : row[i - 1]) + 1;
+
+			diagonal = row[i];
+			row[i] = changed < other ? changed : other;
+		}
+	}
+	return row[len];
+}
+
+/* The nearest known variable into ${nearest}; 0 slips: it is one. */
+static unsigned find_nearest(const char *typed, char nearest[NAME_MAX_LEN + 1])
+{
+	unsigned fewest = UINT_MAX;
+
+	for (size_t i = 0; i < SETTINGS_COUNT && fewest > 0; i++) {
+		char name[NAME_MAX_LEN + 1];
+		unsigned found;
+
+		variable_name(&settings_table[i], name);
+		found = slips(typed, name);
+		if (found < fewest) {
+			fewest = found;
+			memcpy(nearest, name, sizeof(name));
+		}
+	}
+	return fewest;
+}
+
+/* A variable that looks like a setting and is none; ${entry} is NAME=TEXT. */
+static void warn_if_unknown(const char *entry)
+{
+	char nearest[NAME_MAX_LEN + 1];
+	size_t len = strcspn(entry, "=");
+	char typed[NAME_MAX_LEN + 1];
+	unsigned fewest;
+
+	if (strncmp(entry, "POOLITE_", strlen("POOLITE_")) != 0 || entry[len] == '\0' ||
+	    entry[len + 1] == '\0')
+		return;
+	snprintf(typed, sizeof(typed), "%.*s", (int)len, entry);
+	fewest = find_nearest(typed, nearest);
+	if (fewest == 0)
+		return;
+	log_warning("the environment variable %s is no setting: it is ignored; %s%s%s",
+	    typed, fewest <= SLIPS_MAX ? "did you mean " : "poolited --help lists them",
+	    fewest <= SLIPS_MAX ? nearest : "", fewest <= SLIPS_MAX ? "?" : "");
+}
+
+static void warn_of_unknown(void)
+{
+	/* clearenv() leaves no list at all. */
+	for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
+		warn_if_unknown(*entry);
+}
+
 /* What holds between settings. */
 static enum settings_outcome check_together(const struct settings *settings)
 {
@@ -252,5 +328,11 @@ enum settings_outcome settings_read(struct settings *settings, int argc, char **
 	memset(settings, 0, sizeof(*settings));
 	for (size_t i = 0; i < SETTINGS_COUNT && outcome == SETTINGS_RUN; i++)
 		outcome = take(&settings_table[i], &given[i], settings);
-	return outcome == SETTINGS_RUN ? check_together(settings) : outcome;
+	if (outcome == SETTINGS_RUN)
+		outcome = check_together(settings);
+	/* Also when something is missing: this may be why. */
+	if (outcome == SETTINGS_WRONG ||
+	    (outcome == SETTINGS_RUN && settings->log_level >= LOG_LEVEL_WARNING))
+		warn_of_unknown();
+	return outcome;
 }

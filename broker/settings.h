@@ -60,7 +60,10 @@ enum settings_outcome {
 	SETTINGS_WRONG, /* a sentence naming the bad value went to stderr: exit 2 */
 };
 
-/** Read flags and environment; see above.  Called once, before any thread. */
+/**
+ * Read flags and environment; see above.  A variable POOLITE_... that is no
+ * setting is logged as a warning.  Called once, before any thread.
+ */
 enum settings_outcome settings_read(struct settings *settings, int argc, char **argv);
 
 #endif

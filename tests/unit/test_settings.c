@@ -161,6 +161,35 @@ Test(settings, own_variable_wins_over_the_old_one)
 	cr_expect_eq(settings.max_connections, 30);
 }
 
+Test(settings, warns_of_a_variable_that_is_no_setting)
+{
+	setenv("POOLITE_MAX_CONECTIONS", "2", 1);
+	setenv("POOLITE_COLOUR_OF_THE_SKY", "blue", 1);
+	setenv("POOLITE_", "x", 1);
+	setenv("POOLITE_SOKET", "", 1);
+	setenv("POOLITE_SOCKET", "env.sock", 1);
+	cr_assert_eq(read_more(""), SETTINGS_RUN, "%s", printed);
+	assert_printed(
+	    "warning the environment variable POOLITE_MAX_CONECTIONS is no setting: "
+	    "it is ignored; did you mean POOLITE_MAX_CONNECTIONS?\n");
+	assert_printed("POOLITE_COLOUR_OF_THE_SKY is no setting: it is ignored; "
+		       "poolited --help lists them\n");
+	assert_printed("variable POOLITE_ is no setting");
+	cr_expect_null(strstr(printed, "POOLITE_SO"), "%s", printed);
+	read_more("--log-level error");
+	cr_expect_str_empty(printed);
+	read_more("--help");
+	cr_expect_null(strstr(printed, "no setting"), "%s", printed);
+}
+
+Test(settings, a_misspelt_variable_is_named_when_its_setting_is_missing)
+{
+	setenv("POOLITE_SOKET", "a.sock", 1);
+	cr_assert_eq(read_line("--db a.db"), SETTINGS_WRONG);
+	assert_printed("socket is not set");
+	assert_printed("did you mean POOLITE_SOCKET?");
+}
+
 Test(settings, booleans_take_words_and_a_bare_flag_and_no)
 {
 	static const struct {
