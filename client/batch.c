@@ -4,7 +4,6 @@
 
 #include "client/registry.h"
 #include "client/verbs.h"
-#include "proto/batch.h"
 #include "proto/hello.h"
 
 /* Up to here a message goes to any broker; only beyond it hello is asked what
@@ -63,11 +62,11 @@ static int ask_limits(struct poolite *handle, struct poolite_tx *tx,
 	struct poolite__call call;
 	int packed;
 
-	poolite__call_init(&call, handle, tx ? POOLITE__INSIDE : POOLITE__HARMLESS, NULL);
+	poolite__call_init(&call, handle, tx ? POOLITE__INSIDE : POOLITE__HARMLESS);
 	packed = poolite__pack_bare_request(&call.request, call.msgid, POOLITE__HELLO);
 	if (poolite__call_run(&call, handle, tx, packed, failure) == 0 &&
-	    poolite__read_hello_result(&call.answer.result, limits))
-		poolite__call_nonsense(&call, failure);
+	    poolite__read_hello_result(&call.reply.answer.result, limits))
+		poolite__reply_nonsense(call.reply.effect, failure);
 	poolite__call_release(&call);
 	return failure->code;
 }
@@ -99,34 +98,18 @@ static int get_limits(struct poolite *handle, struct poolite_tx *tx,
 
 /* ---- sending ------------------------------------------------------------- */
 
-/* What a batch is about; borrowed all through it. */
-struct batch {
-	const char *sql;
-	size_t sql_len;
-	const struct poolite_value *values;
-	size_t columns;
-	size_t rows;
-	struct poolite__room room; /* for the rows of one message */
-};
-
 /* Rows ${first} to ${first} + ${rows} in one message. */
 static int send_rows(struct poolite *handle, struct poolite_tx *tx,
-    const struct batch *batch, size_t first, size_t rows, struct poolite_changes *changes,
-    struct poolite__failure *failure)
+    const struct poolite__verb *batch, size_t first, size_t rows,
+    struct poolite_changes *changes, struct poolite__failure *failure)
 {
-	struct poolite__options options;
-	struct poolite__call call;
-	int packed;
+	struct poolite__into into = {.changes = changes};
+	struct poolite__verb part = *batch;
 
-	poolite__call_init(&call, handle, poolite__effect_in(tx), &options);
-	packed =
-	    poolite__pack_batch(&call.request, call.msgid, batch->sql, batch->sql_len,
-		batch->columns > 0 ? batch->values + first * batch->columns : NULL,
-		batch->columns, rows, &options);
-	if (poolite__call_run(&call, handle, tx, packed, failure) == 0)
-		poolite__take_changes(&call, changes, failure);
-	poolite__call_release(&call);
-	return failure->code;
+	if (part.columns > 0)
+		part.values += first * part.columns;
+	part.rows = rows;
+	return poolite__run(handle, tx, &part, &into, failure);
 }
 
 static int too_large(size_t row, struct poolite__failure *failure)
@@ -137,18 +120,19 @@ static int too_large(size_t row, struct poolite__failure *failure)
 	    row + 1);
 }
 
-/* Message after message, inside ${tx}. */
-static int send_in_parts(struct poolite_tx *tx, const struct batch *batch,
-    struct poolite_changes *changes, struct poolite__failure *failure)
+/* Message after message, inside ${tx}; ${room} is for the rows of each. */
+static int send_in_parts(struct poolite_tx *tx, const struct poolite__verb *batch,
+    const struct poolite__room *room, struct poolite_changes *changes,
+    struct poolite__failure *failure)
 {
 	size_t first = 0;
 
 	while (first < batch->rows) {
-		struct poolite__room room = batch->room;
+		struct poolite__room left = *room;
 		const struct poolite_value *from =
 		    batch->columns > 0 ? batch->values + first * batch->columns : NULL;
 		size_t rows = poolite__rows_that_fit(
-		    from, batch->columns, batch->rows - first, &room);
+		    from, batch->columns, batch->rows - first, &left);
 		struct poolite_changes part = {0, 0, 0};
 
 		if (rows == 0)
@@ -163,14 +147,15 @@ static int send_in_parts(struct poolite_tx *tx, const struct batch *batch,
 }
 
 /* All or none, in a transaction of its own. */
-static int send_in_own_transaction(struct poolite *handle, const struct batch *batch,
+static int send_in_own_transaction(struct poolite *handle,
+    const struct poolite__verb *batch, const struct poolite__room *room,
     struct poolite_changes *changes, struct poolite__failure *failure)
 {
 	struct poolite_tx *tx;
 
 	if (poolite__begin(handle, POOLITE_WRITE | POOLITE_ABORT_ON_ERROR, &tx, failure))
 		return failure->code;
-	if (send_in_parts(tx, batch, changes, failure)) {
+	if (send_in_parts(tx, batch, room, changes, failure)) {
 		struct poolite__failure ignored = {.code = POOLITE_OK};
 
 		poolite__rollback(tx, &ignored);
@@ -180,32 +165,30 @@ static int send_in_own_transaction(struct poolite *handle, const struct batch *b
 }
 
 /* All or none, inside the caller's transaction: in a savepoint. */
-static int send_in_savepoint(struct poolite_tx *tx, const struct batch *batch,
-    struct poolite_changes *changes, struct poolite__failure *failure)
+static int send_in_savepoint(struct poolite_tx *tx, const struct poolite__verb *batch,
+    const struct poolite__room *room, struct poolite_changes *changes,
+    struct poolite__failure *failure)
 {
 	struct poolite__failure ignored = {.code = POOLITE_OK};
 
-	if (poolite__update(tx->handle, tx, "SAVEPOINT libpoolite_batch", POOLITE_NO_ARGS,
-		NULL, failure))
+	if (poolite__tx_simple(tx, "SAVEPOINT libpoolite_batch", failure))
 		return failure->code;
-	if (send_in_parts(tx, batch, changes, failure) == 0)
-		return poolite__update(tx->handle, tx, "RELEASE libpoolite_batch",
-		    POOLITE_NO_ARGS, NULL, failure);
+	if (send_in_parts(tx, batch, room, changes, failure) == 0)
+		return poolite__tx_simple(tx, "RELEASE libpoolite_batch", failure);
 	/* Nothing to undo, and no harm done, if the error ended the transaction. */
-	if (poolite__update(tx->handle, tx, "ROLLBACK TO libpoolite_batch",
-		POOLITE_NO_ARGS, NULL, &ignored) == 0)
-		poolite__update(tx->handle, tx, "RELEASE libpoolite_batch",
-		    POOLITE_NO_ARGS, NULL, &ignored);
+	if (poolite__tx_simple(tx, "ROLLBACK TO libpoolite_batch", &ignored) == 0)
+		poolite__tx_simple(tx, "RELEASE libpoolite_batch", &ignored);
 	return failure->code;
 }
 
 /* Too much for any broker: does this one take it in one message? */
-static int send_large(struct poolite *handle, struct poolite_tx *tx, struct batch *batch,
-    struct poolite_changes *changes, struct poolite__failure *failure)
+static int send_large(struct poolite *handle, struct poolite_tx *tx,
+    const struct poolite__verb *batch, struct poolite_changes *changes,
+    struct poolite__failure *failure)
 {
+	size_t around = FRAME_BYTES + strlen(batch->sql);
+	struct poolite__room room, left;
 	struct poolite__hello limits;
-	struct poolite__room room;
-	size_t around = FRAME_BYTES + batch->sql_len;
 
 	if (get_limits(handle, tx, &limits, failure))
 		return failure->code;
@@ -213,71 +196,54 @@ static int send_large(struct poolite *handle, struct poolite_tx *tx, struct batc
 	    (uint64_t)limits.max_values <= FRAME_VALUES)
 		return poolite__fail(failure, POOLITE_TOO_LARGE,
 		    "the SQL alone is larger than a message may be (max_frame_bytes)");
-	batch->room.bytes = (size_t)limits.max_frame_bytes - around;
-	batch->room.values = (uint64_t)limits.max_values - FRAME_VALUES;
-	room = batch->room;
-	if (poolite__rows_that_fit(batch->values, batch->columns, batch->rows, &room) ==
+	room.bytes = (size_t)limits.max_frame_bytes - around;
+	room.values = (uint64_t)limits.max_values - FRAME_VALUES;
+	left = room;
+	if (poolite__rows_that_fit(batch->values, batch->columns, batch->rows, &left) ==
 	    batch->rows)
 		return send_rows(handle, tx, batch, 0, batch->rows, changes, failure);
-	return tx ? send_in_savepoint(tx, batch, changes, failure)
-		  : send_in_own_transaction(handle, batch, changes, failure);
+	return tx ? send_in_savepoint(tx, batch, &room, changes, failure)
+		  : send_in_own_transaction(handle, batch, &room, changes, failure);
 }
 
 /* ---- the verb ------------------------------------------------------------ */
 
-static int check(struct poolite *handle, struct poolite_tx *tx, const struct batch *batch,
-    struct poolite__failure *failure)
+static int run(struct poolite *handle, struct poolite_tx *tx,
+    const struct poolite__verb *batch, struct poolite_changes *changes,
+    struct poolite_error *error)
 {
-	size_t count;
-
-	if (__builtin_mul_overflow(batch->rows, batch->columns, &count))
-		return poolite__fail(
-		    failure, POOLITE_BAD_REQUEST, "rows times columns is no size");
-	return poolite__check_verb(handle, tx, batch->sql, batch->values, count, failure);
-}
-
-static int run(struct poolite *handle, struct poolite_tx *tx, struct batch *batch,
-    struct poolite_changes *changes, struct poolite__failure *failure)
-{
+	struct poolite__failure failure = {.code = POOLITE_OK};
 	struct poolite__room sure = {SURE_BYTES, SURE_VALUES};
 	struct poolite_changes ignored;
+	struct poolite__into into = {.changes = changes ? changes : &ignored};
 
-	changes = changes ? changes : &ignored;
-	memset(changes, 0, sizeof *changes);
-	if (check(handle, tx, batch, failure))
-		return failure->code;
-	batch->sql_len = strlen(batch->sql);
-	if (batch->sql_len <= SURE_BYTES &&
+	if (poolite__start(handle, tx, batch, &into, &failure))
+		return poolite__report(error, &failure);
+	if (strlen(batch->sql) <= SURE_BYTES &&
 	    poolite__rows_that_fit(batch->values, batch->columns, batch->rows, &sure) ==
 		batch->rows)
-		send_rows(handle, tx, batch, 0, batch->rows, changes, failure);
+		send_rows(handle, tx, batch, 0, batch->rows, into.changes, &failure);
 	else
-		send_large(handle, tx, batch, changes, failure);
-	if (failure->code != POOLITE_OK)
-		memset(changes, 0, sizeof *changes);
-	return failure->code;
+		send_large(handle, tx, batch, into.changes, &failure);
+	if (failure.code != POOLITE_OK)
+		poolite__clear(&into, 0);
+	return poolite__report(error, &failure);
 }
 
 int poolite_batch(struct poolite *handle, const char *sql,
     const struct poolite_value *values, size_t columns, size_t rows,
     struct poolite_changes *changes, struct poolite_error *error)
 {
-	struct poolite__failure failure = {.code = POOLITE_OK};
-	struct batch batch = {
-	    .sql = sql, .values = values, .columns = columns, .rows = rows};
+	struct poolite__verb batch = poolite__batch_verb(sql, values, columns, rows);
 
-	run(handle, NULL, &batch, changes, &failure);
-	return poolite__report(error, &failure);
+	return run(handle, NULL, &batch, changes, error);
 }
 
 int poolite_tx_batch(struct poolite_tx *tx, const char *sql,
     const struct poolite_value *values, size_t columns, size_t rows,
     struct poolite_changes *changes, struct poolite_error *error)
 {
-	struct poolite__failure failure = {.code = POOLITE_OK};
-	struct batch batch = {
-	    .sql = sql, .values = values, .columns = columns, .rows = rows};
+	struct poolite__verb batch = poolite__batch_verb(sql, values, columns, rows);
 
-	run(poolite__handle_of(tx), tx, &batch, changes, &failure);
-	return poolite__report(error, &failure);
+	return run(poolite__handle_of(tx), tx, &batch, changes, error);
 }

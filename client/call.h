@@ -1,38 +1,35 @@
 /* call.h - one request and its answer, under one deadline.
  *
- *	poolite__call_init(&call, handle, POOLITE__WRITES, &options);
- *	packed = poolite__pack_...(&call.request, call.msgid, ..., &options);
+ *	poolite__call_init(&call, handle, POOLITE__WRITES);
+ *	packed = poolite__pack_...(&call.request, call.msgid, ...);
  *	if (poolite__call_run(&call, handle, tx, packed, failure) == 0)
- *		... read call.answer.result ...
+ *		... read call.reply.answer.result ...
  *	poolite__call_release(&call);
  */
 #ifndef POOLITE_CLIENT_CALL_H
 #define POOLITE_CLIENT_CALL_H
 
 #include "client/handle.h"
-
-/** What a request may have done when no answer comes. */
-enum poolite__effect {
-	POOLITE__HARMLESS, /* nothing that matters: it may be sent again */
-	POOLITE__WRITES,   /* perhaps everything: OUTCOME_UNKNOWN */
-	POOLITE__INSIDE,   /* nothing: its transaction goes with the session */
-};
+#include "client/reply.h"
 
 struct poolite__call {
 	uint32_t msgid;
-	enum poolite__effect effect;
+	int64_t deadline; /* of the answer, on the monotonic clock; 0: not sent yet */
+	unsigned resent;  /* how often it was sent again, its answer being lost */
 	struct poolite__buf request; /* to be packed by the caller */
-	/* After success: */
-	struct poolite__buf reply;     /* owns the answer's bytes */
-	struct poolite__answer answer; /* points into them */
+	struct poolite__reply reply; /* after success */
 };
 
-/**
- * Start one.  ${options}, if not NULL, is zeroed and given the handle's
- * request timeout.
- */
-void poolite__call_init(struct poolite__call *call, struct poolite *handle,
-    enum poolite__effect effect, struct poolite__options *options);
+/** How large an answer may be. */
+struct poolite__limits poolite__answer_limits(struct poolite *handle);
+/** The broker's deadline for each request, as options have it; 0: none. */
+int64_t poolite__timeout_ms(const struct poolite *handle);
+/** Until when to wait for the answer of what is sent now. */
+int64_t poolite__answer_deadline(const struct poolite *handle);
+
+/** Start one. */
+void poolite__call_init(
+    struct poolite__call *call, struct poolite *handle, enum poolite__effect effect);
 /** Free what it holds. */
 void poolite__call_release(struct poolite__call *call);
 
@@ -46,7 +43,10 @@ int poolite__call_run(struct poolite__call *call, struct poolite *handle,
 
 /**
  * Send it on a session of the handle's choice.  0 once the broker has answered,
- * if only with an error (poolite__call_outcome): ${session} stays borrowed.
+ * if only with an error (poolite__reply_outcome): ${session} stays borrowed.
+ * What is HARMLESS is sent again on a new connection when the old one ends
+ * before the answer: twice at most, so that no request takes one broker after
+ * the other with it.
  */
 int poolite__call_any(struct poolite__call *call, struct poolite *handle, int packed,
     struct poolite__session **session, struct poolite__failure *failure);
@@ -57,13 +57,5 @@ int poolite__call_any(struct poolite__call *call, struct poolite *handle, int pa
  */
 int poolite__call_on(struct poolite__call *call, struct poolite *handle, int packed,
     struct poolite__session **session, struct poolite__failure *failure);
-
-/** What the answer says: 0, or the broker's error in ${failure} and its code. */
-int poolite__call_outcome(
-    const struct poolite__call *call, struct poolite__failure *failure);
-
-/** For an answer whose result makes no sense. */
-int poolite__call_nonsense(
-    const struct poolite__call *call, struct poolite__failure *failure);
 
 #endif

@@ -250,7 +250,7 @@ void poolite__give_back(struct poolite *handle, struct poolite__session *session
 	pthread_mutex_lock(&handle->lock);
 	handle->users--;
 	/* What is still in it can only be the broker's good-bye. */
-	if (handle->is_closed || session->in.len > 0 ||
+	if (handle->is_closed || poolite__session_has_rest(session) ||
 	    handle->idle_count >= handle->options.max_idle) {
 		retire(handle, session);
 	} else {

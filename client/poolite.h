@@ -29,8 +29,13 @@
  *
  * Connecting is retried until the connect timeout, since nothing was sent by
  * then.  A request that may write is never sent a second time: when its answer
- * does not come, the error says POOLITE_OUTCOME_UNKNOWN.  Signals, their
- * handlers and masks are never touched, and no SIGPIPE is raised.
+ * does not come, the error says POOLITE_OUTCOME_UNKNOWN.  What can only read (a
+ * poolite_query whose SQL begins with SELECT or VALUES, poolite_begin,
+ * poolite_ping and its like) is sent again when the connection ends before the
+ * answer: within its deadline and the connect timeout, and twice at most.  Its
+ * errors always have outcome POOLITE_DONE_NO: POOLITE_NO_BROKER when no broker
+ * comes back, POOLITE_QUERY_TIMEOUT when no answer comes in time.  Signals,
+ * their handlers and masks are never touched, and no SIGPIPE is raised.
  */
 #ifndef POOLITE_H
 #define POOLITE_H

@@ -143,11 +143,11 @@ bool poolite__session_is_alive(const struct poolite__session *session)
 	    (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
 }
 
-/* Wait for ${events}.  OK also when the socket failed: the next call tells. */
-static enum poolite__io wait_for(int fd, short events, int64_t deadline)
+enum poolite__io poolite__session_wait(
+    const struct poolite__session *session, short events, int64_t deadline)
 {
 	for (;;) {
-		struct pollfd wanted = {.fd = fd, .events = events};
+		struct pollfd wanted = {.fd = session->fd, .events = events};
 		int64_t left = deadline == INT64_MAX ? -1 : deadline - poolite__now_ms();
 
 		if (deadline != INT64_MAX && left < 0)
@@ -163,11 +163,11 @@ static enum poolite__io wait_for(int fd, short events, int64_t deadline)
 	}
 }
 
-static enum poolite__io send_all(
-    int fd, const uint8_t *data, size_t len, int64_t deadline)
+static enum poolite__io send_all(const struct poolite__session *session,
+    const uint8_t *data, size_t len, int64_t deadline)
 {
 	while (len > 0) {
-		ssize_t sent = send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t sent = send(session->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (sent >= 0) {
 			data += sent;
@@ -177,7 +177,8 @@ static enum poolite__io send_all(
 		if (errno == EINTR)
 			continue;
 		if (errno == EAGAIN || errno == EWOULDBLOCK) {
-			enum poolite__io io = wait_for(fd, POLLOUT, deadline);
+			enum poolite__io io =
+			    poolite__session_wait(session, POLLOUT, deadline);
 
 			if (io != POOLITE__IO_OK)
 				return io;
@@ -202,7 +203,7 @@ static void send_cancel(struct poolite__session *session)
 			sent = send(
 			    session->fd, buf.data, buf.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		while (sent < 0 && (errno == EAGAIN || errno == EINTR) &&
-		    wait_for(session->fd, POLLOUT, deadline) == POOLITE__IO_OK);
+		    poolite__session_wait(session, POLLOUT, deadline) == POOLITE__IO_OK);
 		/* A part of it would spoil what follows: then nothing may follow. */
 		if (sent > 0 && (size_t)sent < buf.len)
 			shutdown(session->fd, SHUT_WR);
@@ -222,7 +223,7 @@ enum poolite__io poolite__session_send(struct poolite__session *session, uint32_
 	session->wants_cancel = false;
 	pthread_mutex_unlock(&session->lock);
 
-	io = send_all(session->fd, request->data, request->len, deadline);
+	io = send_all(session, request->data, request->len, deadline);
 
 	pthread_mutex_lock(&session->lock);
 	session->is_sending = false;
@@ -251,61 +252,98 @@ void poolite__session_finish(struct poolite__session *session)
 	pthread_mutex_unlock(&session->lock);
 }
 
-/* One piece of the stream, waited for. */
-static enum poolite__io receive_piece(struct poolite__session *session, int64_t deadline)
+/* ---- receiving ----------------------------------------------------------- */
+
+enum poolite__io poolite__session_read(struct poolite__session *session)
 {
 	struct poolite__buf *in = &session->in;
 	size_t piece = in->len / 2 > PIECE_BYTES ? in->len / 2 : PIECE_BYTES;
+	ssize_t got;
 
+	poolite__buf_consume(in, session->taken);
+	session->taken = 0;
 	if (in->cap - in->len < PIECE_BYTES && poolite__buf_reserve(in, piece))
 		return POOLITE__IO_NO_MEMORY;
-	for (;;) {
-		/* A first piece is not there yet: ask poll before recv. */
-		enum poolite__io io =
-		    in->len ? POOLITE__IO_OK : wait_for(session->fd, POLLIN, deadline);
-		ssize_t got;
-
-		if (io != POOLITE__IO_OK)
-			return io;
+	do
 		got = recv(
 		    session->fd, in->data + in->len, in->cap - in->len, MSG_DONTWAIT);
-		if (got > 0) {
-			in->len += (size_t)got;
-			return POOLITE__IO_OK;
-		}
-		if (got == 0)
-			return POOLITE__IO_END;
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
-			return POOLITE__IO_END;
-		io = wait_for(session->fd, POLLIN, deadline);
-		if (io != POOLITE__IO_OK)
-			return io;
+	while (got < 0 && errno == EINTR);
+	if (got > 0) {
+		in->len += (size_t)got;
+		return POOLITE__IO_OK;
 	}
+	return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? POOLITE__IO_AGAIN
+								    : POOLITE__IO_END;
+}
+
+bool poolite__session_has_rest(const struct poolite__session *session)
+{
+	return session->in.len > session->taken;
+}
+
+const uint8_t *poolite__session_head(const struct poolite__session *session)
+{
+	return session->in.data + session->taken;
+}
+
+enum poolite__io poolite__session_message(
+    struct poolite__session *session, const struct poolite__limits *limits, size_t *len)
+{
+	ssize_t whole;
+
+	if (!poolite__session_has_rest(session))
+		return POOLITE__IO_AGAIN;
+	whole = poolite__scan_next(&session->scan, poolite__session_head(session),
+	    session->in.len - session->taken, limits);
+	if (whole < 0)
+		return whole == POOLITE_TOO_LARGE ? POOLITE__IO_TOO_LARGE
+						  : POOLITE__IO_NONSENSE;
+	*len = (size_t)whole;
+	return whole > 0 ? POOLITE__IO_OK : POOLITE__IO_AGAIN;
+}
+
+void poolite__session_skip(struct poolite__session *session, size_t len)
+{
+	session->taken += len;
+	memset(&session->scan, 0, sizeof session->scan);
+}
+
+int poolite__session_take(
+    struct poolite__session *session, size_t len, struct poolite__buf *bytes)
+{
+	struct poolite__buf *in = &session->in;
+
+	/* A small message is copied, lest it keep a large buffer. */
+	if (in->len == len && len >= in->cap / 2) {
+		*bytes = *in;
+		poolite__buf_init(in, bytes->max, NULL);
+	} else {
+		poolite__buf_init(bytes, len, NULL);
+		if (poolite__buf_append(bytes, poolite__session_head(session), len))
+			return POOLITE_OVERLOADED;
+		session->taken += len;
+	}
+	memset(&session->scan, 0, sizeof session->scan);
+	return 0;
 }
 
 enum poolite__io poolite__session_receive(struct poolite__session *session,
     const struct poolite__limits *limits, int64_t deadline, size_t *len)
 {
-	struct poolite__scan scan = {0};
-
 	for (;;) {
-		ssize_t whole = 0;
-		enum poolite__io io;
+		enum poolite__io io = poolite__session_message(session, limits, len);
 
-		if (session->in.len)
-			whole = poolite__scan_next(
-			    &scan, session->in.data, session->in.len, limits);
-		if (whole > 0) {
-			*len = (size_t)whole;
-			return POOLITE__IO_OK;
+		if (io != POOLITE__IO_AGAIN)
+			return io;
+		/* A first piece is not there yet: ask poll before recv. */
+		if (poolite__session_has_rest(session))
+			io = poolite__session_read(session);
+		if (io == POOLITE__IO_AGAIN) {
+			io = poolite__session_wait(session, POLLIN, deadline);
+			if (io == POOLITE__IO_OK)
+				io = poolite__session_read(session);
 		}
-		if (whole < 0)
-			return whole == POOLITE_TOO_LARGE ? POOLITE__IO_TOO_LARGE
-							  : POOLITE__IO_NONSENSE;
-		io = receive_piece(session, deadline);
-		if (io != POOLITE__IO_OK)
+		if (io != POOLITE__IO_OK && io != POOLITE__IO_AGAIN)
 			return io;
 	}
 }

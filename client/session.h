@@ -24,9 +24,12 @@ struct poolite__session {
 	bool is_retired;                /* goes when the last pin does */
 
 	/* The borrower's. */
-	int fd;                 /* owns; -1: none */
-	bool is_reused;         /* has carried a request before: may be stale */
-	struct poolite__buf in; /* what has arrived and was not handed out */
+	int fd;         /* owns; -1: none */
+	bool is_reused; /* has carried a request before: may be stale */
+	struct poolite__buf
+	    in; /* what has arrived; the first ${taken} bytes are done with */
+	size_t taken;
+	struct poolite__scan scan; /* of the message behind them */
 
 	/* Who sends: the borrower its request, then poolite_cancel. */
 	pthread_mutex_t lock;
@@ -44,6 +47,7 @@ enum poolite__io {
 	POOLITE__IO_NONSENSE,  /* what came is no MessagePack */
 	POOLITE__IO_TOO_LARGE, /* a message above the limit */
 	POOLITE__IO_NO_MEMORY,
+	POOLITE__IO_AGAIN, /* not without waiting; never from what waits */
 };
 
 /** A session without a socket, or NULL: no memory. */
@@ -68,9 +72,29 @@ bool poolite__session_is_alive(const struct poolite__session *session);
 enum poolite__io poolite__session_send(struct poolite__session *session, uint32_t msgid,
     const struct poolite__buf *request, int64_t deadline);
 
+/** Wait for ${events} of poll.  OK also when the socket failed: the next call tells. */
+enum poolite__io poolite__session_wait(
+    const struct poolite__session *session, short events, int64_t deadline);
+
+/** Read what is there, at most one piece.  OK: there was something. */
+enum poolite__io poolite__session_read(struct poolite__session *session);
+
+/** Whether a whole message has arrived, and its length.  OK, AGAIN, NONSENSE or TOO_LARGE. */
+enum poolite__io poolite__session_message(
+    struct poolite__session *session, const struct poolite__limits *limits, size_t *len);
+/** Where it begins. */
+const uint8_t *poolite__session_head(const struct poolite__session *session);
+/** Be done with it. */
+void poolite__session_skip(struct poolite__session *session, size_t len);
+/** The same, and its bytes go to ${bytes}, which owns nothing before.  0 or OVERLOADED. */
+int poolite__session_take(
+    struct poolite__session *session, size_t len, struct poolite__buf *bytes);
+/** Whether anything has arrived that is not done with. */
+bool poolite__session_has_rest(const struct poolite__session *session);
+
 /**
- * Wait until session->in begins with a whole message, and tell its length.
- * Anything but OK: the session is of no more use.
+ * Wait until a whole message has arrived, and tell its length.  Anything but
+ * OK: the session is of no more use.
  */
 enum poolite__io poolite__session_receive(struct poolite__session *session,
     const struct poolite__limits *limits, int64_t deadline, size_t *len);

@@ -36,9 +36,10 @@ static void read_figure(const char *key, size_t len, struct poolite__reader valu
 		read_number(&value, &stats->last_health_check);
 }
 
-/* The six figures, wherever they stand in the map. */
-static int read_stats(struct poolite__reader at, struct poolite_stats *stats)
+/* The six figures, wherever they stand in the map; ${told}: struct poolite_stats. */
+static int read_stats(struct poolite__reader at, void *told)
 {
+	struct poolite_stats *stats = told;
 	uint32_t pairs;
 	const char *key;
 	size_t len;
@@ -84,8 +85,10 @@ static int read_health_entry(const char *key, size_t len, struct poolite__reader
 	return 0;
 }
 
-static int read_health(struct poolite__reader at, struct poolite_health *health)
+/* ${told}: struct poolite_health. */
+static int read_health(struct poolite__reader at, void *told)
 {
+	struct poolite_health *health = told;
 	uint32_t pairs;
 	const char *key;
 	size_t len;
@@ -109,7 +112,7 @@ static int ask(struct poolite *handle, enum poolite__method method,
 {
 	int packed;
 
-	poolite__call_init(call, handle, POOLITE__HARMLESS, NULL);
+	poolite__call_init(call, handle, POOLITE__HARMLESS);
 	if (!handle)
 		return poolite__no_handle(failure);
 	packed = poolite__pack_bare_request(&call->request, call->msgid, method);
@@ -120,7 +123,7 @@ static int ask(struct poolite *handle, enum poolite__method method,
 static int copy_document(const struct poolite__call *call,
     struct poolite_document *document, struct poolite__failure *failure)
 {
-	struct poolite__reader at = call->answer.result;
+	struct poolite__reader at = call->reply.answer.result;
 	size_t len = (size_t)(at.end - at.at);
 
 	if (!document)
@@ -152,44 +155,46 @@ int poolite_ping(struct poolite *handle, struct poolite_error *error)
 	return poolite__report(error, &failure);
 }
 
-int poolite_stats(struct poolite *handle, struct poolite_stats *stats,
+/* Ask for a document, let ${read} make ${told} of it, and copy it. */
+static int ask_document(struct poolite *handle, enum poolite__method method,
+    int (*read)(struct poolite__reader at, void *told), void *told,
     struct poolite_document *document, struct poolite_error *error)
 {
 	struct poolite__failure failure = no_failure;
-	struct poolite_stats told = {0};
 	struct poolite__call call;
 
 	if (document)
 		memset(document, 0, sizeof *document);
-	if (ask(handle, POOLITE__STATS, &call, &failure) == 0) {
-		if (read_stats(call.answer.result, &told))
-			poolite__call_nonsense(&call, &failure);
+	if (ask(handle, method, &call, &failure) == 0) {
+		if (read(call.reply.answer.result, told))
+			poolite__reply_nonsense(call.reply.effect, &failure);
 		else
 			copy_document(&call, document, &failure);
 	}
 	poolite__call_release(&call);
+	return poolite__report(error, &failure);
+}
+
+int poolite_stats(struct poolite *handle, struct poolite_stats *stats,
+    struct poolite_document *document, struct poolite_error *error)
+{
+	struct poolite_stats told = {0};
+	int code =
+	    ask_document(handle, POOLITE__STATS, read_stats, &told, document, error);
+
 	if (stats)
 		*stats = told;
-	return poolite__report(error, &failure);
+	return code;
 }
 
 int poolite_health(struct poolite *handle, struct poolite_health *health,
     struct poolite_document *document, struct poolite_error *error)
 {
-	struct poolite__failure failure = no_failure;
 	struct poolite_health told = {0};
-	struct poolite__call call;
+	int code =
+	    ask_document(handle, POOLITE__HEALTH, read_health, &told, document, error);
 
-	if (document)
-		memset(document, 0, sizeof *document);
-	if (ask(handle, POOLITE__HEALTH, &call, &failure) == 0) {
-		if (read_health(call.answer.result, &told))
-			poolite__call_nonsense(&call, &failure);
-		else
-			copy_document(&call, document, &failure);
-	}
-	poolite__call_release(&call);
 	if (health)
 		*health = told;
-	return poolite__report(error, &failure);
+	return code;
 }

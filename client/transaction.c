@@ -11,18 +11,18 @@
 static int send_begin(
     struct poolite_tx *tx, unsigned flags, struct poolite__failure *failure)
 {
-	struct poolite__options options;
+	struct poolite__options options = {.timeout_ms = poolite__timeout_ms(tx->handle)};
 	struct poolite__session *session;
 	struct poolite__call call;
 	int packed;
 
-	poolite__call_init(&call, tx->handle, POOLITE__HARMLESS, &options);
+	poolite__call_init(&call, tx->handle, POOLITE__HARMLESS);
 	options.is_read = flags & POOLITE_READ;
 	options.abort_on_error = flags & POOLITE_ABORT_ON_ERROR;
 	packed = poolite__pack_begin(&call.request, call.msgid, &options);
 	if (poolite__call_any(&call, tx->handle, packed, &session, failure) == 0) {
 		/* After a refused begin the session waits for a rollback: drop it. */
-		if (poolite__call_outcome(&call, failure))
+		if (poolite__reply_outcome(&call.reply, failure))
 			poolite__discard(tx->handle, session);
 		else
 			tx->session = session;
@@ -77,7 +77,7 @@ int poolite__tx_run(struct poolite_tx *tx, struct poolite__call *call, int packe
 			tx->lost = *failure;
 		return failure->code;
 	}
-	return poolite__call_outcome(call, failure);
+	return poolite__reply_outcome(&call->reply, failure);
 }
 
 /* Free it with its session, which is of no more use. */
@@ -103,10 +103,10 @@ static int end(struct poolite_tx *tx, enum poolite__method method,
 		drop(tx);
 		return failure->code;
 	}
-	poolite__call_init(&call, tx->handle, effect, NULL);
+	poolite__call_init(&call, tx->handle, effect);
 	packed = poolite__pack_bare_request(&call.request, call.msgid, method);
 	if (poolite__call_on(&call, tx->handle, packed, &tx->session, failure) == 0) {
-		poolite__call_outcome(&call, failure);
+		poolite__reply_outcome(&call.reply, failure);
 		poolite__give_back(tx->handle, tx->session);
 		tx->session = NULL;
 	}

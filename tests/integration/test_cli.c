@@ -179,8 +179,7 @@ Test(cli, an_unknown_outcome_is_status_4)
 	fake_broker_stop(&fake);
 	fake_broker_start(&fake, fake_serve);
 	EXPECT_FAILURE("poolite health", 1, "the disk is full");
-	fake_broker_stop(&fake);
-	fake_broker_release(&fake);
+	fake_broker_end(&fake);
 }
 
 Test(cli, help_is_there_for_all_and_for_each)

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "client/batch.h"
-#include "client/poolite.h"
 #include "proto/batch.h"
 #include "proto/frame.h"
+#include "tests/support/client.h"
 #include "tests/support/fake_broker.h"
 
 #define ROWS 5000
@@ -28,16 +28,13 @@ static void set_up(void)
 		values[2 * i + 1] = poolite_text(text);
 	}
 	fake_broker_init(&broker);
-	cr_assert_eq(
-	    poolite_open(broker.path, NULL, &db, &error), 0, "%s", error.message);
+	client_open(&db, broker.path, NULL);
 }
 
 static void tear_down(void)
 {
 	poolite_close(db);
-	if (broker.listen_fd >= 0)
-		fake_broker_stop(&broker);
-	fake_broker_release(&broker);
+	fake_broker_end(&broker);
 }
 
 TestSuite(client_batch, .init = set_up, .fini = tear_down, .timeout = 60);

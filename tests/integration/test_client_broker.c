@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/poolite.h"
 #include "tests/support/check.h"
+#include "tests/support/client.h"
 #include "tests/support/direct.h"
 #include "tests/support/poolited.h"
 
@@ -15,18 +15,12 @@ static struct poolited broker;
 static struct poolite *db;
 static struct poolite_error error;
 
-#define MUST(call) CHECK_EQ((call, error.code), POOLITE_OK)
-
-static void open_with(const struct poolite_options *options)
-{
-	poolite_close(db);
-	CHECK_EQ(poolite_open(broker.socket, options, &db, &error), 0);
-}
+#define MUST(call) CHECK_OK(call, &error)
 
 static void set_up(void)
 {
 	poolited_start(&broker, "--max-frame-bytes", "100K");
-	open_with(NULL);
+	client_open(&db, broker.socket, NULL);
 	CHECK_EQ(poolite_script(db,
 		     "CREATE TABLE t(id INTEGER PRIMARY KEY, x UNIQUE);"
 		     "CREATE TABLE log(what TEXT);",
@@ -44,15 +38,7 @@ TestSuite(client_broker, .init = set_up, .fini = tear_down, .timeout = 120);
 
 static int64_t number(const char *sql)
 {
-	struct poolite_result *result;
-	int64_t found;
-
-	poolite_query(db, sql, POOLITE_NO_ARGS, &result, &error);
-	CHECK(error.code == 0, "%s", error.message);
-	CHECK_EQ(poolite_result_next(result), 1);
-	found = poolite_result_int64(result, 0);
-	poolite_result_free(result);
-	return found;
+	return client_number(db, sql);
 }
 
 Test(client_broker, values_of_every_type_come_back)

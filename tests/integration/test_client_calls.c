@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/poolite.h"
 #include "tests/support/check.h"
+#include "tests/support/client.h"
 #include "tests/support/fake_broker.h"
 
 static struct fake_broker broker;
@@ -17,15 +17,13 @@ static void set_up(void)
 {
 	fake_broker_init(&broker);
 	fake_broker_start(&broker, fake_serve);
-	cr_assert_eq(
-	    poolite_open(broker.path, NULL, &db, &error), 0, "%s", error.message);
+	client_open(&db, broker.path, NULL);
 }
 
 static void tear_down(void)
 {
 	poolite_close(db);
-	fake_broker_stop(&broker);
-	fake_broker_release(&broker);
+	fake_broker_end(&broker);
 }
 
 TestSuite(client_calls, .init = set_up, .fini = tear_down, .timeout = 60);
@@ -38,11 +36,7 @@ static void spoil(void)
 
 static void expect_code(int code, int expected)
 {
-	cr_assert_eq(code, expected, "%s instead of %s: %s", poolite_code_name(code),
-	    poolite_code_name(expected), error.message);
-	cr_assert_eq(error.code, code);
-	cr_assert_eq(error.outcome, POOLITE_DONE_NO);
-	cr_assert_eq(error.message[0] == '\0', code == 0);
+	CHECK_ERROR(code, &error, expected, POOLITE_DONE_NO);
 }
 
 Test(client_calls, opening_does_not_connect)

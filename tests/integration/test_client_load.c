@@ -9,26 +9,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/poolite.h"
 #include "tests/support/check.h"
+#include "tests/support/client.h"
 #include "tests/support/poolited.h"
 
 static struct poolited broker;
 static struct poolite *db;
 static struct poolite_error error;
 
-#define MUST(call) CHECK_EQ((call, error.code), POOLITE_OK)
-
-static void open_with(const struct poolite_options *options)
-{
-	poolite_close(db);
-	CHECK_EQ(poolite_open(broker.socket, options, &db, &error), 0);
-}
+#define MUST(call) CHECK_OK(call, &error)
 
 static void set_up(void)
 {
 	poolited_start(&broker, "--max-frame-bytes", "100K");
-	open_with(NULL);
+	client_open(&db, broker.socket, NULL);
 	CHECK_EQ(poolite_script(db,
 		     "CREATE TABLE t(id INTEGER PRIMARY KEY, x UNIQUE);"
 		     "CREATE TABLE log(what TEXT);",
@@ -46,15 +40,7 @@ TestSuite(client_load, .init = set_up, .fini = tear_down, .timeout = 120);
 
 static int64_t number(const char *sql)
 {
-	struct poolite_result *result;
-	int64_t found;
-
-	poolite_query(db, sql, POOLITE_NO_ARGS, &result, &error);
-	CHECK(error.code == 0, "%s", error.message);
-	CHECK_EQ(poolite_result_next(result), 1);
-	found = poolite_result_int64(result, 0);
-	poolite_result_free(result);
-	return found;
+	return client_number(db, sql);
 }
 
 /* ---- deadlines and cancel ------------------------------------------------ */
@@ -67,7 +53,7 @@ Test(client_load, a_long_query_ends_at_the_request_timeout)
 	struct poolite_options options = {.request_timeout_ms = 100};
 	struct poolite_result *result;
 
-	open_with(&options);
+	client_open(&db, broker.socket, &options);
 	CHECK_EQ(poolite_query(db, ENDLESS, POOLITE_NO_ARGS, &result, &error),
 	    POOLITE_QUERY_TIMEOUT);
 	MUST(poolite_ping(db, &error));
@@ -155,7 +141,7 @@ static void restart_under_load(bool politely)
 	atomic_store(&should_stop, false);
 	atomic_store(&saved, 0);
 	atomic_store(&unknown, 0);
-	open_with(&options);
+	client_open(&db, broker.socket, &options);
 	for (int i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, save_on, NULL);
 	for (int round = 1; round <= 3; round++) {
@@ -190,6 +176,47 @@ Test(client_load, a_restart_loses_nothing_that_was_acknowledged)
 Test(client_load, a_kill_loses_nothing_that_was_acknowledged)
 {
 	restart_under_load(false);
+}
+
+static void *read_on(void *unused)
+{
+	struct poolite_result *result;
+	struct poolite_error own;
+
+	(void)unused;
+	while (!atomic_load(&should_stop)) {
+		if (poolite_query(
+			db, "SELECT count(*) FROM log", POOLITE_NO_ARGS, &result, &own))
+			return strdup(own.message);
+		poolite_result_free(result);
+		atomic_fetch_add(&saved, 1);
+	}
+	return NULL;
+}
+
+Test(client_load, reads_do_not_notice_that_the_broker_is_killed)
+{
+	struct poolite_options options = {.connect_timeout_ms = 30000};
+	pthread_t threads[4];
+
+	atomic_store(&should_stop, false);
+	atomic_store(&saved, 0);
+	client_open(&db, broker.socket, &options);
+	for (int i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, read_on, NULL);
+	for (int round = 1; round <= 10; round++) {
+		while (atomic_load(&saved) < 200 * round)
+			sched_yield();
+		poolited_kill(&broker);
+		poolited_run(&broker);
+	}
+	atomic_store(&should_stop, true);
+	for (int i = 0; i < 4; i++) {
+		void *message;
+
+		pthread_join(threads[i], &message);
+		CHECK(!message, "%s", (char *)message);
+	}
 }
 
 /* ---- the broker itself --------------------------------------------------- */

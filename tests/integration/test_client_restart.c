@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "client/poolite.h"
+#include "tests/support/client.h"
 #include "tests/support/fake_broker.h"
 
 static struct fake_broker broker;
@@ -18,38 +18,20 @@ static struct poolite_error error;
 static void set_up(void)
 {
 	fake_broker_init(&broker);
-	cr_assert_eq(
-	    poolite_open(broker.path, NULL, &db, &error), 0, "%s", error.message);
+	client_open(&db, broker.path, NULL);
 }
 
 static void tear_down(void)
 {
 	poolite_close(db);
-	if (broker.listen_fd >= 0)
-		fake_broker_stop(&broker);
-	fake_broker_release(&broker);
+	fake_broker_end(&broker);
 }
 
 TestSuite(client_restart, .init = set_up, .fini = tear_down, .timeout = 60);
 
-static void open_again(int request_ms, int grace_ms, int connect_ms)
-{
-	struct poolite_options options = {.request_timeout_ms = request_ms,
-	    .answer_grace_ms = grace_ms,
-	    .connect_timeout_ms = connect_ms};
-
-	poolite_close(db);
-	cr_assert_eq(
-	    poolite_open(broker.path, &options, &db, &error), 0, "%s", error.message);
-}
-
 static void expect(int code, enum poolite_code expected, enum poolite_outcome outcome)
 {
-	cr_assert_eq(code, expected, "%s instead of %s: %s", poolite_code_name(code),
-	    poolite_code_name(expected), error.message);
-	cr_assert_eq(error.code, code);
-	cr_assert_eq(error.outcome, outcome, "%s", error.message);
-	cr_assert_neq(error.message[0], '\0');
+	CHECK_ERROR(code, &error, expected, outcome);
 }
 
 static int update(void)
@@ -62,7 +44,7 @@ static int update(void)
 
 Test(client_restart, no_broker_says_which_socket_and_what_to_do)
 {
-	open_again(0, 0, 1);
+	client_open_hasty(&db, broker.path, 0, 0, 1);
 	expect(update(), POOLITE_NO_BROKER, POOLITE_DONE_NO);
 	cr_assert_not_null(strstr(error.message, broker.path));
 	cr_assert_not_null(strstr(error.message, "poolited --db"));
@@ -74,7 +56,7 @@ Test(client_restart, a_file_in_the_way_is_no_broker)
 
 	cr_assert_not_null(file);
 	fclose(file);
-	open_again(0, 0, 1);
+	client_open_hasty(&db, broker.path, 0, 0, 1);
 	expect(update(), POOLITE_NO_BROKER, POOLITE_DONE_NO);
 	unlink(broker.path);
 }
@@ -110,34 +92,13 @@ static void *call_update(void *context)
 	return NULL;
 }
 
-/* Until the thread waits in the kernel, which it does nowhere but in the call. */
-static void await_sleep(struct caller *caller)
-{
-	char path[64], line[256];
-	char state = 'R';
-
-	while (atomic_load(&caller->tid) == 0)
-		sched_yield();
-	snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)caller->tid);
-	while (state != 'S') {
-		FILE *file = fopen(path, "r");
-		char *end =
-		    file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
-
-		state = end ? end[2] : 'R';
-		if (file)
-			fclose(file);
-		sched_yield();
-	}
-}
-
 Test(client_restart, connecting_is_tried_until_a_broker_comes)
 {
 	struct caller caller = {0};
 
-	open_again(0, 0, 30000);
+	client_open_hasty(&db, broker.path, 0, 0, 30000);
 	pthread_create(&caller.thread, NULL, call_update, &caller);
-	await_sleep(&caller);
+	client_await_sleep(&caller.tid);
 	fake_broker_start(&broker, fake_serve);
 	pthread_join(caller.thread, NULL);
 	cr_assert_eq(caller.code, 0, "%s", caller.error.message);

@@ -41,8 +41,7 @@ static void set_up(void)
 static void tear_down(void)
 {
 	poolite_close(db);
-	fake_broker_stop(&broker);
-	fake_broker_release(&broker);
+	fake_broker_end(&broker);
 	poolite__buf_release(&answer);
 }
 

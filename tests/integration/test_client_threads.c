@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "client/poolite.h"
+#include "tests/support/client.h"
 #include "tests/support/fake_broker.h"
 
 #define THREADS 8
@@ -23,16 +23,13 @@ static struct poolite_error error;
 static void set_up(void)
 {
 	fake_broker_init(&broker);
-	cr_assert_eq(
-	    poolite_open(broker.path, NULL, &db, &error), 0, "%s", error.message);
+	client_open(&db, broker.path, NULL);
 }
 
 static void tear_down(void)
 {
 	poolite_close(db);
-	if (broker.listen_fd >= 0)
-		fake_broker_stop(&broker);
-	fake_broker_release(&broker);
+	fake_broker_end(&broker);
 }
 
 TestSuite(client_threads, .init = set_up, .fini = tear_down, .timeout = 60);
@@ -156,27 +153,6 @@ Test(client_threads, cancel_reaches_what_is_under_way)
 	    atomic_load(&broker.connections), 1, "and it goes on with its socket");
 }
 
-/* Until the thread waits in the kernel. */
-static void await_sleep(struct caller *caller)
-{
-	char path[64], line[256];
-	char state = 'R';
-
-	while (atomic_load(&caller->tid) == 0)
-		sched_yield();
-	snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)caller->tid);
-	while (state != 'S') {
-		FILE *file = fopen(path, "r");
-		char *end =
-		    file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
-
-		state = end ? end[2] : 'R';
-		if (file)
-			fclose(file);
-		sched_yield();
-	}
-}
-
 Test(client_threads, cancel_waits_for_a_request_to_be_out)
 {
 	struct caller caller = {.bytes = (size_t)8 << 20};
@@ -186,7 +162,8 @@ Test(client_threads, cancel_waits_for_a_request_to_be_out)
 	pthread_create(&caller.thread, NULL, call_once, &caller);
 	while (atomic_load(&broker.connections) == 0)
 		sched_yield();
-	await_sleep(&caller); /* in the midst of eight megabytes that nobody reads */
+	client_await_sleep(
+	    &caller.tid); /* in the midst of eight megabytes that nobody reads */
 	cr_assert_eq(poolite_cancel(db, &error), 0);
 	atomic_store(&may_read, true);
 	pthread_join(caller.thread, NULL);

@@ -66,8 +66,10 @@ void fake_broker_stop(struct fake_broker *broker)
 	broker->listen_fd = -1;
 }
 
-void fake_broker_release(struct fake_broker *broker)
+void fake_broker_end(struct fake_broker *broker)
 {
+	if (broker->listen_fd >= 0)
+		fake_broker_stop(broker);
 	rmdir(broker->directory);
 }
 

@@ -41,8 +41,8 @@ void fake_broker_init(struct fake_broker *broker);
 void fake_broker_start(struct fake_broker *broker, void (*role)(struct fake_broker *));
 /** Stop listening, remove the socket and wait for the role to return. */
 void fake_broker_stop(struct fake_broker *broker);
-/** Remove the folder. */
-void fake_broker_release(struct fake_broker *broker);
+/** For .fini: stop it if it runs, and remove the folder. */
+void fake_broker_end(struct fake_broker *broker);
 
 /* ---- for roles ----------------------------------------------------------- */
 
