@@ -45,7 +45,7 @@ static bool cancel_request(struct broker *broker, struct session *session, uint3
 		was_there = true;
 	}
 	if (was_there)
-		overdue_answer(broker);
+		overdue_ask(broker);
 	return was_there;
 }
 

@@ -35,6 +35,8 @@ static void before_block(void *context)
 	struct broker *broker = context;
 
 	session_settle_all(&broker->sessions);
+	if (broker->is_overdue)
+		overdue_answer(broker);
 	fast_end_turn(&broker->fast);
 }
 

@@ -29,6 +29,7 @@ struct broker {
 	struct settings settings;
 	enum broker_stage stage;
 	bool is_past_grace;
+	bool is_overdue; /* overdue_ask was called in this turn */
 	int64_t grace_until_ns;
 	int exit_status;
 	double started_unix;

@@ -368,7 +368,7 @@ static void cancel_reads(struct broker *broker, struct client *client)
 		if (job->is_read)
 			atomic_store(&job->stop.reason, POOLITE_CANCELLED);
 	}
-	overdue_answer(broker);
+	overdue_ask(broker);
 }
 
 void dispatch_session_gone(struct session *session)

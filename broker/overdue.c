@@ -75,11 +75,17 @@ void overdue_name_holder(struct broker *broker, struct job *job)
 		name_writer(broker, job);
 }
 
+void overdue_ask(struct broker *broker)
+{
+	broker->is_overdue = true;
+}
+
 void overdue_answer(struct broker *broker)
 {
 	struct job_list late = {0};
 	struct job *job;
 
+	broker->is_overdue = false;
 	pool_collect_late(&broker->pool, clock_now(&broker->clock), &late);
 	/* Not answered from here: whoever called may stand in the middle of a session. */
 	while ((job = job_list_pop(&late)))

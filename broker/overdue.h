@@ -8,6 +8,8 @@
 
 #include "broker/broker.h"
 
+/** Something was cancelled: overdue_answer is called before the loop blocks. */
+void overdue_ask(struct broker *broker);
 /** Answer what must not wait any longer, and interrupt what must not run any longer. */
 void overdue_answer(struct broker *broker);
 /** A POOL_TIMEOUT of a job that waited for a connection gets to say who has that. */

@@ -132,8 +132,8 @@ void reader_submit(struct reader *reader, struct job *job)
 	pthread_mutex_lock(&reader->mutex);
 	assert(!reader->job);
 	reader->job = job;
-	pthread_cond_signal(&reader->wake);
 	pthread_mutex_unlock(&reader->mutex);
+	pthread_cond_signal(&reader->wake);
 }
 
 void reader_nudge(struct reader *reader)

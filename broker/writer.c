@@ -104,25 +104,33 @@ struct holder writer_holder(struct writer *writer)
 
 /* ---- the thread ------------------------------------------------------------ */
 
+static void set_connection(struct writer *writer, struct connection *connection)
+{
+	pthread_mutex_lock(&writer->mutex); /* the loop may want to interrupt it */
+	writer->connection = connection;
+	pthread_mutex_unlock(&writer->mutex);
+}
+
 void writer_reopen(struct writer *writer)
 {
+	struct connection *old = writer->connection, *fresh = NULL;
+	struct connection_files *files = connection_take_files(old);
 	struct poolite__failure failure;
-	struct connection *fresh = NULL;
 
 	/* The old one first: of two that write, neither must be there while the other is. */
-	pthread_mutex_lock(&writer->mutex);
-	database_disconnect(writer->database, writer->connection);
-	if (database_connect(writer->database, CONNECTION_WRITER, &fresh, &failure))
-		fresh = NULL;
-	writer->connection = fresh;
-	pthread_mutex_unlock(&writer->mutex);
-	log_debug("writer: connection replaced");
-	if (!fresh) {
+	set_connection(writer, NULL);
+	database_disconnect(writer->database, old);
+	if (database_connect(writer->database, CONNECTION_WRITER, &fresh, &failure)) {
 		log_error("the writer's connection cannot be opened again: %s",
 		    failure.message);
 		abort(); /* a restart recovers; going on without a writer does not */
 	}
-	connection_remember_files(fresh);
+	log_debug("writer: connection replaced");
+	connection_give_files(fresh, files);
+	set_connection(writer, fresh);
+	if (connection_check_files(fresh, &failure))
+		database_refuse_writes(
+		    writer->database, POOLITE_STORAGE, failure.message);
 }
 
 static void deadline_after(struct timespec *until, int64_t span_ns)
@@ -370,16 +378,16 @@ void writer_submit(struct writer *writer, struct job *job)
 	job->waits_for_reader = false;
 	pthread_mutex_lock(&writer->mutex);
 	job_list_push(&writer->waiting, job);
-	pthread_cond_signal(&writer->wake);
 	pthread_mutex_unlock(&writer->mutex);
+	pthread_cond_signal(&writer->wake);
 }
 
 void writer_submit_leased(struct writer *writer, struct job *job)
 {
 	pthread_mutex_lock(&writer->mutex);
 	job_list_push(&writer->leased, job);
-	pthread_cond_signal(&writer->wake);
 	pthread_mutex_unlock(&writer->mutex);
+	pthread_cond_signal(&writer->wake);
 }
 
 void writer_collect_late(struct writer *writer, int64_t now_ns, struct job_list *late)

@@ -368,8 +368,7 @@ void connection_close(struct connection *connection)
 	rc = sqlite3_close(connection->db);
 	assert(rc == SQLITE_OK); /* every statement was finalised */
 	(void)rc;
-	for (int i = 0; i < FILE_COUNT; i++)
-		free(connection->files[i].path);
+	connection_free_files(connection->files);
 	pthread_mutex_destroy(&connection->watch_mutex);
 	free(connection);
 }

@@ -136,8 +136,15 @@ int connection_checkpoint(struct connection *connection, enum connection_checkpo
 /** Closing makes no checkpoint: the WAL stays as it is, for whoever opens the file next. */
 void connection_leave_wal(struct connection *connection);
 
-/** Remember which files are open.  After the first transaction, so that all three exist. */
+struct connection_files;
+/** Remember which files are open.  Once, after the first transaction, so that all three exist. */
 void connection_remember_files(struct connection *connection);
+/** What it remembers is the caller's now, and its successor's next: it must have opened the same. */
+struct connection_files *connection_take_files(struct connection *connection);
+/** ${files} (taken) are what ${connection} must have open. */
+void connection_give_files(struct connection *connection, struct connection_files *files);
+/** NULL: nothing. */
+void connection_free_files(struct connection_files *files);
 /** Whether database, -wal and -shm are still those; else STORAGE with ${failure}. */
 int connection_check_files(
     struct connection *connection, struct poolite__failure *failure);

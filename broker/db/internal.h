@@ -36,6 +36,10 @@ struct connection_file {
 };
 enum { FILE_DATABASE, FILE_WAL, FILE_SHM, FILE_COUNT };
 
+struct connection_files {
+	struct connection_file at[FILE_COUNT];
+};
+
 struct connection {
 	sqlite3 *db; /* owns */
 	struct guard guard;
@@ -50,7 +54,7 @@ struct connection {
 	int64_t wal_bytes_max; /* 0: no limit */
 	int wal_spills;        /* of the cache, when the WAL was looked at last */
 	int64_t data_version;
-	struct connection_file files[FILE_COUNT];
+	struct connection_files *files; /* owns; the writer's, once remembered */
 
 	pthread_mutex_t watch_mutex; /* guards watched, against connection_nudge */
 	struct stop *watched;        /* borrowed while a client's statement runs */

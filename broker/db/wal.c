@@ -13,8 +13,7 @@ int64_t connection_wal_bytes(const struct connection *connection)
 {
 	struct stat st;
 
-	if (!connection->files[FILE_WAL].path ||
-	    stat(connection->files[FILE_WAL].path, &st))
+	if (!connection->files || stat(connection->files->at[FILE_WAL].path, &st))
 		return 0;
 	return st.st_size;
 }
@@ -47,15 +46,14 @@ void connection_leave_wal(struct connection *connection)
 	sqlite3_db_config(connection->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 }
 
-static int look_up(struct connection_file *file)
+static void look_up(struct connection_file *file)
 {
 	struct stat st;
 
 	if (stat(file->path, &st))
-		return -1;
+		return; /* then connection_check_files finds nothing like it */
 	file->dev = st.st_dev;
 	file->ino = st.st_ino;
-	return 0;
 }
 
 void connection_remember_files(struct connection *connection)
@@ -63,13 +61,36 @@ void connection_remember_files(struct connection *connection)
 	static const char *const suffixes[FILE_COUNT] = {"", "-wal", "-shm"};
 	const char *path = sqlite3_db_filename(connection->db, "main");
 
+	connection->files = calloc(1, sizeof *connection->files);
+	if (!connection->files)
+		abort(); /* at start only */
 	/* stat() only: an open() and close() of these files would drop SQLite's locks. */
 	for (int i = 0; i < FILE_COUNT; i++) {
-		struct connection_file *file = &connection->files[i];
-		if (!file->path && asprintf(&file->path, "%s%s", path, suffixes[i]) < 0)
+		struct connection_file *file = &connection->files->at[i];
+		if (asprintf(&file->path, "%s%s", path, suffixes[i]) < 0)
 			abort();
 		look_up(file);
 	}
+}
+
+struct connection_files *connection_take_files(struct connection *connection)
+{
+	struct connection_files *files = connection->files;
+
+	connection->files = NULL;
+	return files;
+}
+
+void connection_give_files(struct connection *connection, struct connection_files *files)
+{
+	connection->files = files;
+}
+
+void connection_free_files(struct connection_files *files)
+{
+	for (int i = 0; files && i < FILE_COUNT; i++)
+		free(files->at[i].path);
+	free(files);
 }
 
 int connection_check_files(
@@ -79,7 +100,7 @@ int connection_check_files(
 	    "the database file", "its -wal file", "its -shm file"};
 
 	for (int i = 0; i < FILE_COUNT; i++) {
-		struct connection_file *file = &connection->files[i];
+		struct connection_file *file = &connection->files->at[i];
 		struct stat st;
 		if (stat(file->path, &st) == 0 && st.st_dev == file->dev &&
 		    st.st_ino == file->ino)
