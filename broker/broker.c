@@ -278,14 +278,25 @@ static int64_t wal_bytes_max(struct broker *broker)
 	return quarter;
 }
 
+/* Everything that another broker may hold, before SQLite opens, and converts, the file. */
+static int take_locks(struct broker *broker, char *error, size_t error_size)
+{
+	const struct settings *settings = &broker->settings;
+
+	if (database_file_open(&broker->file, settings->database, settings->create,
+		settings->socket, SUCCESSION_NS, error, error_size) ||
+	    listener_lock(&broker->listener, settings->socket, error, error_size))
+		return -1;
+	return settings->stats_socket ? listener_lock(&broker->stats_listener,
+					    settings->stats_socket, error, error_size)
+				      : 0;
+}
+
 static int start_database(struct broker *broker, char *error, size_t error_size)
 {
 	const struct settings *settings = &broker->settings;
 	struct poolite__failure failure;
 
-	if (database_file_open(&broker->file, settings->database, settings->create,
-		settings->socket, SUCCESSION_NS, error, error_size))
-		return -1;
 	broker->database = (struct database){
 	    .path = broker->file.path,
 	    .settings = settings,
@@ -316,12 +327,12 @@ static int start_sockets(struct broker *broker, char *error, size_t error_size)
 {
 	const struct settings *settings = &broker->settings;
 
-	if (listener_open(&broker->listener, settings->socket, settings->socket_mode,
+	if (listener_open(&broker->listener, settings->socket_mode,
 		settings->socket_group, error, error_size))
 		return -1;
 	if (settings->stats_socket) {
-		if (listener_open(&broker->stats_listener, settings->stats_socket,
-			settings->socket_mode, settings->socket_group, error, error_size))
+		if (listener_open(&broker->stats_listener, settings->socket_mode,
+			settings->socket_group, error, error_size))
 			return -1;
 		broker->stats_server = stats_server_start(
 		    broker->stats_listener.fd, document_give, broker, error, error_size);
@@ -358,7 +369,8 @@ struct broker *broker_create(
 	/* The database first: a client that connects is served. */
 	if (start_loop(broker, error, error_size) == 0) {
 		prepare_sessions(broker);
-		if (start_database(broker, error, error_size) == 0 &&
+		if (take_locks(broker, error, error_size) == 0 &&
+		    start_database(broker, error, error_size) == 0 &&
 		    start_sockets(broker, error, error_size) == 0)
 			return broker;
 		if (broker->server)

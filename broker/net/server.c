@@ -155,8 +155,8 @@ static int bind_and_listen(struct listener *listener, unsigned mode, const char 
 	return 0;
 }
 
-int listener_open(struct listener *listener, const char *path, unsigned mode,
-    const char *group, char *error, size_t error_size)
+int listener_lock(
+    struct listener *listener, const char *path, char *error, size_t error_size)
 {
 	*listener = (struct listener){.fd = -1, .lock_fd = -1};
 	*error = '\0';
@@ -169,12 +169,20 @@ int listener_open(struct listener *listener, const char *path, unsigned mode,
 	strcpy(listener->path, path);
 	if (lock_path(listener, error, error_size))
 		return -1;
-	if (clear_stale(listener, error, error_size) ||
-	    bind_and_listen(listener, mode, group, error, error_size)) {
+	if (clear_stale(listener, error, error_size)) {
 		listener_close(listener);
 		return -1;
 	}
 	return 0;
+}
+
+int listener_open(struct listener *listener, unsigned mode, const char *group,
+    char *error, size_t error_size)
+{
+	if (bind_and_listen(listener, mode, group, error, error_size) == 0)
+		return 0;
+	listener_close(listener);
+	return -1;
 }
 
 void listener_unlink(struct listener *listener)

@@ -22,16 +22,23 @@ struct listener {
 };
 
 /**
- * Lock, clear away a stale socket, bind, listen.
- *
- *   mode   of the socket, at most 0777
- *   group  name or number that gets it, or NULL
+ * Lock ${path} and clear away a stale socket.
  *
  * Returns 0 with ${listener} set; else -1 with a sentence in ${error} (of
  * ${error_size} bytes) that names the path and the way out; nothing is left behind.
  */
-int listener_open(struct listener *listener, const char *path, unsigned mode,
-    const char *group, char *error, size_t error_size);
+int listener_lock(
+    struct listener *listener, const char *path, char *error, size_t error_size);
+/**
+ * Bind and listen, after listener_lock.
+ *
+ *   mode   of the socket, at most 0777
+ *   group  name or number that gets it, or NULL
+ *
+ * 0; or -1 as listener_lock, and the lock is gone too.
+ */
+int listener_open(struct listener *listener, unsigned mode, const char *group,
+    char *error, size_t error_size);
 /** Remove the path if it is still ours; go on listening for who is connecting already. */
 void listener_unlink(struct listener *listener);
 /** Remove the path if it is still ours, close, unlock.  fd -1: only the lock. */

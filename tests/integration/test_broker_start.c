@@ -323,8 +323,26 @@ Test(broker_start, second_broker_on_one_socket_is_refused)
 	poolited_run(&broker);
 	a = wire_open(&broker);
 	expect_no_start(1, database, broker.socket, "another broker");
+	CHECK(access(database, F_OK) != 0, "a database was left behind");
 	wire_sync(a);
 	wire_sync(wire_open(&broker));
+	free(database);
+}
+
+Test(broker_start, failed_start_leaves_the_database_as_it_was)
+{
+	char *database = in_folder("second.db"), *rows;
+	sqlite3 *db;
+
+	close(open(database, O_WRONLY | O_CREAT, 0600));
+	db = direct_open(database);
+	direct_run(db, "CREATE TABLE t (x)");
+	poolited_run(&broker);
+	expect_no_start(1, database, broker.socket, "another broker");
+	rows = direct_rows(db, "PRAGMA journal_mode");
+	CHECK_TEXT(rows, "[[`delete`]]");
+	direct_close(db);
+	free(rows);
 	free(database);
 }
 
