@@ -208,6 +208,8 @@ Test(steady, statements_of_short_steps_are_and_others_are_not)
 	    {"SELECT * FROM pragma_table_info('t')", false},
 	    {"SELECT value FROM json_each('[1,2]')", false},
 	    {"EXPLAIN SELECT 1", false},
+	    {"SELECT printf('%.*c', ?, 'x')", false},
+	    {"SELECT Format('%d', 1)", false},
 	};
 	struct house house;
 
