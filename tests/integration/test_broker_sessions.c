@@ -19,6 +19,13 @@
 static struct poolited broker;
 static struct wire *a, *b;
 
+/* What an idle session may cost; sanitizers need more for themselves. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IDLE_SESSION_BYTES 16384
+#else
+#define IDLE_SESSION_BYTES 2048
+#endif
+
 static void start(const char *flag, const char *value)
 {
 	poolited_start(&broker, flag, value);
@@ -227,6 +234,39 @@ Test(broker_sessions, thousand_connections_are_served_at_once)
 	for (int i = 0; i < COUNT; i++)
 		CHECK_HAS(expect_ok(wires[i], ids[i]), "[[998]]");
 	CHECK_EQ(stat_of(a, "sessions.refused"), 0);
+}
+
+/* A session that was used, in every way, and is idle now. */
+static struct wire *use_and_leave_idle(void)
+{
+	struct wire *wire = wire_open(&broker);
+
+	wire_bare(wire, "begin");
+	wire_sql(wire, "query", "SELECT 1");
+	ask(wire, "commit");
+	return wire;
+}
+
+Test(broker_sessions, ten_thousand_idle_sessions_cost_two_kib_each)
+{
+	enum { WARM = 100, COUNT = 9898 }; /* and a and b */
+	struct rlimit limit;
+	unsigned before, grown;
+
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	start("--max-clients", "10000");
+	for (int i = 0; i < WARM; i++)
+		use_and_leave_idle();
+	before = poolited_resident_kib(&broker);
+	for (int i = 0; i < COUNT; i++)
+		use_and_leave_idle();
+	grown = poolited_resident_kib(&broker) - before;
+	CHECK_EQ(stat_of(a, "sessions.open"), 10000);
+	CHECK(grown <= COUNT * (IDLE_SESSION_BYTES / 1024), "%u KiB for %d sessions",
+	    grown, COUNT);
+	expect_number(b, 0, "SELECT count(*) FROM t");
 }
 
 Test(broker_sessions, newcomer_without_a_place_is_told_overloaded)

@@ -168,9 +168,11 @@ unsigned poolited_descriptors(const struct poolited *broker)
 	return count - 2; /* "." and ".." */
 }
 
-unsigned poolited_peak_mib(const struct poolited *broker)
+/* A figure of /proc/PID/status, in KiB. */
+static unsigned status_kib(const struct poolited *broker, const char *name)
 {
 	char path[64], line[128];
+	size_t len = strlen(name);
 	unsigned kib = 0;
 	FILE *file;
 
@@ -178,9 +180,19 @@ unsigned poolited_peak_mib(const struct poolited *broker)
 	file = fopen(path, "re");
 	CHECK(file, "%s: %s", path, strerror(errno));
 	while (fgets(line, sizeof line, file))
-		if (strncmp(line, "VmHWM:", 6) == 0)
-			kib = (unsigned)strtoul(line + 6, NULL, 10);
+		if (strncmp(line, name, len) == 0)
+			sscanf(line + len, ": %u kB", &kib);
 	fclose(file);
-	CHECK(kib > 0, "no VmHWM in %s", path);
-	return kib / 1024;
+	CHECK(kib > 0, "%s has no %s", path, name);
+	return kib;
+}
+
+unsigned poolited_peak_mib(const struct poolited *broker)
+{
+	return status_kib(broker, "VmHWM") / 1024;
+}
+
+unsigned poolited_resident_kib(const struct poolited *broker)
+{
+	return status_kib(broker, "VmRSS");
 }
