@@ -4,8 +4,9 @@
 
 #include "client/poolite.h"
 
-/** Write it: "name  value" lines, what is inside a map or list indented, or
- * JSON.  0, or POOLITE_OVERLOADED (no memory), POOLITE_INTERNAL (no sense). */
+/** Write it.  For eyes: "name  value" lines with units, maps inside indented behind
+ * them, maps of maps of numbers as a table.  Or JSON, names and numbers as they came.
+ * 0, or POOLITE_OVERLOADED (no memory), POOLITE_INTERNAL (no sense). */
 int document_write(const struct poolite_document *document, bool as_json);
 
 #endif

@@ -218,7 +218,7 @@ int output_result(const struct settings *settings, struct poolite_result *result
 
 	chosen.output = output_format(settings);
 	switch (chosen.output) {
-	case OUTPUT_TABLE: return table_write(&chosen, result);
+	case OUTPUT_TABLE: return table_write(settings, result);
 	case OUTPUT_JSON: return write_json(result);
 	default: return write_separated(&chosen, result);
 	}

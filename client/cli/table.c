@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -102,6 +103,36 @@ static int show_null(FILE *to, const struct table *table)
 	return 0;
 }
 
+/* Whether TEXT could be taken for something else: for NULL, for a BLOB, for TEXT
+ * that is quoted because of this. */
+static bool wants_quotes(const struct table *table, const char *text, size_t len)
+{
+	if (len == strlen(table->null) && memcmp(text, table->null, len) == 0)
+		return true;
+	if (len > 0 && text[0] == 'x') {
+		text++;
+		len--;
+	}
+	return len >= 2 && text[0] == '\'' && text[len - 1] == '\'';
+}
+
+static int show_value(FILE *to, const struct table *table, size_t column)
+{
+	const char *text = poolite_result_text(table->result, column);
+	size_t len = poolite_result_bytes(table->result, column);
+	int width;
+
+	if (poolite_result_type(table->result, column) != POOLITE_TEXT ||
+	    !wants_quotes(table, text, len))
+		return show_text(to, text, len);
+	if (to)
+		fputc('\'', to);
+	width = show_text(to, text, len);
+	if (to)
+		fputc('\'', to);
+	return width + 2;
+}
+
 /* One cell of the current row; returns its width when only measured. */
 static int show_cell(FILE *to, const struct table *table, size_t column)
 {
@@ -110,9 +141,7 @@ static int show_cell(FILE *to, const struct table *table, size_t column)
 	switch (value.type) {
 	case POOLITE_NULL: return show_null(to, table);
 	case POOLITE_BLOB: return show_blob(to, value.as.data, value.len);
-	default:
-		return show_text(to, poolite_result_text(table->result, column),
-		    poolite_result_bytes(table->result, column));
+	default: return show_value(to, table, column);
 	}
 }
 
@@ -180,6 +209,64 @@ static void write_row(const struct table *table)
 	putchar('\n');
 }
 
+static int write_rows(const struct table *table)
+{
+	int rc;
+
+	write_heading(table);
+	while ((rc = poolite_result_next(table->result)) > 0)
+		write_row(table);
+	return rc;
+}
+
+/* ---- records ------------------------------------------------------------- */
+
+/* Columns of the terminal that standard output is; 0: it is none, or nobody knows. */
+static int terminal_width(void)
+{
+	struct winsize size;
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+/* Whether lines would be broken in two. */
+static bool is_too_wide(const struct table *table)
+{
+	int room = terminal_width();
+	long width = -2;
+
+	for (size_t i = 0; i < table->columns; i++)
+		width += table->widths[i] + 2;
+	return room > 0 && width > room;
+}
+
+/* A line for each cell instead: nothing is cut, and names stay beside values. */
+static int write_records(const struct table *table)
+{
+	int margin = 0;
+	int rc;
+
+	for (size_t i = 0; i < table->columns; i++) {
+		const char *name = name_of(table, i);
+		int width = show_text(NULL, name, strlen(name));
+
+		margin = width > margin ? width : margin;
+	}
+	for (size_t row = 1; (rc = poolite_result_next(table->result)) > 0; row++) {
+		printf("-- row %zu\n", row);
+		for (size_t i = 0; i < table->columns; i++) {
+			const char *name = name_of(table, i);
+
+			pad(margin - show_text(stdout, name, strlen(name)) + 2);
+			show_cell(stdout, table, i);
+			putchar('\n');
+		}
+	}
+	return rc;
+}
+
+/* ---- both ---------------------------------------------------------------- */
+
 static void write_count(const struct poolite_result *result)
 {
 	size_t rows = poolite_result_rows(result);
@@ -209,9 +296,9 @@ int table_write(const struct settings *settings, struct poolite_result *result)
 	use_utf8();
 	rc = measure(&table);
 	if (!rc) {
-		write_heading(&table);
-		while ((rc = poolite_result_next(result)) > 0)
-			write_row(&table);
+		rc = settings->output == OUTPUT_AUTO && is_too_wide(&table)
+		    ? write_records(&table)
+		    : write_rows(&table);
 		write_count(result);
 	}
 	free(table.widths);

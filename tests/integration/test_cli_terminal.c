@@ -25,6 +25,34 @@ static int run_on_terminal(const char *line)
 	"WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) "               \
 	"SELECT count(*) FROM c"
 
+#define FIFTY_SIX "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+Test(cli_terminal, a_table_that_is_too_wide_becomes_lines)
+{
+	setenv("NO_COLOR", "1", 1);
+	CHECK_EQ(
+	    run_on_terminal("poolite query \"SELECT 1 AS id, '" FIFTY_SIX "' AS 日本\""),
+	    0);
+	CHECK_HAS(shell_output, "id  日本\n--  -----");
+	setenv("SQL", "SELECT 1 AS id, '" FIFTY_SIX "y' AS 日本 UNION ALL SELECT 2, NULL",
+	    1);
+	CHECK_EQ(run_on_terminal("poolite query \"$SQL\""), 0);
+	CHECK_TEXT(shell_output,
+	    "-- row 1\nid    1\n日本  " FIFTY_SIX "y\n"
+	    "-- row 2\nid    2\n日本  NULL\n"
+	    "(2 rows)\n");
+	CHECK_EQ(run_on_terminal("poolite query --table \"$SQL\""), 0);
+	CHECK_HAS(shell_output, "id  日本\n--  -----");
+}
+
+Test(cli_terminal, null_is_faint_unless_colours_are_unwanted)
+{
+	CHECK_EQ(run_on_terminal("poolite query 'SELECT NULL AS a'"), 0);
+	CHECK_TEXT(shell_output, "a\n----\n\033[2mNULL\033[0m\n(1 row)\n");
+	CHECK_EQ(run_on_terminal("NO_COLOR=1 poolite query 'SELECT NULL AS a'"), 0);
+	CHECK_TEXT(shell_output, "a\n----\nNULL\n(1 row)\n");
+}
+
 Test(cli_terminal, it_says_what_it_waits_for)
 {
 	CHECK_EQ(
