@@ -180,11 +180,13 @@ static char *read_file(const char *name)
 	FILE *file;
 	char *text;
 
-	if (strcmp(name, "-") == 0)
+	if (strcmp(name, "-") == 0) {
+		input_tell_of_terminal(stdin);
 		return read_text(stdin, "the standard input");
+	}
 	file = fopen(name, "re");
 	if (!file) {
-		complain("cannot open %s: %s", name, strerrordesc_np(errno));
+		complain("cannot open \"%s\": %s", name, strerrordesc_np(errno));
 		return NULL;
 	}
 	text = read_text(file, name);

@@ -1,5 +1,6 @@
 #include "client/cli/input.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -100,6 +101,13 @@ void input_show_nothing(const struct input *input)
 		fputs("\r\033[K", stderr);
 }
 
+void input_tell_of_terminal(FILE *stream)
+{
+	if (isatty(fileno(stream)) && isatty(STDERR_FILENO))
+		fputs("reading from the terminal; Ctrl-D on a line of its own ends it\n",
+		    stderr);
+}
+
 /* ---- rows ---------------------------------------------------------------- */
 
 static int note_line(struct input *input, size_t line)
@@ -142,10 +150,12 @@ int input_read(struct input *input, const struct settings *settings, FILE *strea
 	input->line = 1;
 	input->shows_progress = isatty(STDERR_FILENO);
 	input->shown_ms = now_ms() + QUIET_MS;
+	input_tell_of_terminal(stream);
 	status = settings->input == INPUT_CSV ? csv_read(input, settings, stream)
 					      : jsonl_read(input, stream);
 	if (status == EXIT_OK && ferror(stream))
-		status = complain("line %zu: the input cannot be read on", input->line);
+		status = complain("line %zu: the input cannot be read on: %s",
+		    input->line, strerrordesc_np(errno));
 	return status;
 }
 

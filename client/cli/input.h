@@ -44,6 +44,9 @@ int input_read(struct input *input, const struct settings *settings, FILE *strea
 void input_show_saving(const struct input *input);
 void input_show_nothing(const struct input *input);
 
+/** Where ${stream} is a terminal: say that something is to be typed. */
+void input_tell_of_terminal(FILE *stream);
+
 /** Free it all. */
 void input_release(struct input *input);
 

@@ -1,4 +1,5 @@
 /* poolite - the command. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -111,12 +112,22 @@ static int perform(const struct task *task)
 	return status;
 }
 
+/* A closed standard stream gives its number to the next descriptor, and what is
+ * written to it would go to the broker: keep its place, as one that fails. */
+static void keep_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
 	struct task task;
 	int status = EXIT_OK;
 	int written;
 
+	keep_standard_streams();
 	/* A reader of our output that goes away ends no request half-way. */
 	signal(SIGPIPE, SIG_IGN);
 	switch (options_read(&task, argc, argv)) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* The longest timeout: its milliseconds are an int. */
 #define SECONDS_MAX (INT_MAX / 1000)
@@ -78,7 +79,8 @@ static void write_help(void)
 	    "\n"
 	    "  -s, --socket PATH          the broker's socket; default $POOLITE_SOCKET\n"
 	    "      --timeout SECONDS      the deadline of a request, waiting included\n"
-	    "      --connect-timeout S    how long to try for a broker; default 5\n"
+	    "      --connect-timeout S    how long to try for a broker; default 5;\n"
+	    "                             for ping and health 1\n"
 	    "  -h, --help                 this, or a command's own with examples\n"
 	    "  -V, --version\n"
 	    "\n"
@@ -272,6 +274,35 @@ static enum options_outcome check_words(const struct task *task)
 	return OPTIONS_WRONG;
 }
 
+static enum options_outcome complain_of_command(const char *word)
+{
+	static const char *const verbs[] = {
+	    "select", "insert", "delete", "replace", "create", "drop", "with", "pragma"};
+
+	complain("no command \"%s\"; poolite --help lists them", word);
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+		if (strncasecmp(word, verbs[i], strlen(verbs[i])) == 0) {
+			hint("SQL is one word behind query or update: poolite query "
+			     "'SELECT 1'");
+			break;
+		}
+	return OPTIONS_WRONG;
+}
+
+/* poolite help [COMMAND]: people type it. */
+static enum options_outcome give_help(const char *name)
+{
+	const struct command *command = name ? command_find(name) : NULL;
+
+	if (name && !command)
+		return complain_of_command(name);
+	if (command)
+		write_command_help(command);
+	else
+		write_help();
+	return OPTIONS_DONE;
+}
+
 enum options_outcome options_read(struct task *task, int argc, char **argv)
 {
 	enum options_outcome outcome;
@@ -286,11 +317,11 @@ enum options_outcome options_read(struct task *task, int argc, char **argv)
 		complain("no command given; poolite --help lists them");
 		return OPTIONS_WRONG;
 	}
+	if (strcmp(argv[0], "help") == 0)
+		return give_help(argv[1]);
 	task->command = command_find(argv[0]);
-	if (!task->command) {
-		complain("no command %s; poolite --help lists them", argv[0]);
-		return OPTIONS_WRONG;
-	}
+	if (!task->command)
+		return complain_of_command(argv[0]);
 	optind = 0; /* glibc: begin anew, with another argv */
 	outcome = read_some(task, task->command, argc, argv);
 	if (outcome != OPTIONS_RUN)

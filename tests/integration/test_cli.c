@@ -67,7 +67,9 @@ Test(cli, wrong_usage_is_status_2)
 		const char *line, *says;
 	} cases[] = {
 	    {"poolite", "no command"},
-	    {"poolite frobnicate", "no command frobnicate"},
+	    {"poolite frobnicate", "no command \"frobnicate\""},
+	    {"poolite help frobnicate", "no command \"frobnicate\""},
+	    {"poolite 'SELECT 1'", "hint: SQL is one word behind query or update"},
 	    {"poolite query", "query: SQL is missing\nhint: usage: poolite query"},
 	    {"poolite query --frob x", "poolite: query has no option --frob\n"},
 	    {"poolite query --frob x", "poolite query --help"},
@@ -111,6 +113,20 @@ Test(cli, failures_are_status_1_with_code_and_hint)
 	    "ALL SELECT n + 1 FROM c) SELECT count(*) FROM c'",
 	    1, "poolite: QUERY_TIMEOUT: ");
 	CHECK_HAS(shell_output, "hint: --timeout");
+}
+
+Test(cli, closed_standard_streams_do_not_reach_the_broker)
+{
+	/* Were the socket number 1 or 2, all this would go to the broker. */
+	EXPECT_FAILURE("poolite query 'SELECT hex(zeroblob(50000))' >&-", 1,
+	    "cannot write the output: Bad file descriptor");
+	EXPECT_FAILURE(
+	    "poolite query nonsense 2>&-; echo status $?; false", 1, "status 1\n");
+	EXPECT_FAILURE("poolite script - <&-", 1, "cannot read the standard input");
+	EXPECT_FAILURE(
+	    "poolite batch --format csv 'INSERT INTO leads(title) VALUES (?)' <&-", 1,
+	    "line 1: the input cannot be read on: Bad file descriptor");
+	EXPECT("poolite stats --json | grep -c '\"protocol_errors\": 0,'", "1\n");
 }
 
 Test(cli, no_broker_is_status_3)
@@ -198,6 +214,9 @@ Test(cli, help_is_there_for_all_and_for_each)
 		CHECK(!strstr(shell_output, " \n"), "trailing blanks: %s", shell_output);
 		CHECK_EQ(shell_run("poolite --help"), 0);
 	}
+	CHECK_EQ(shell_run("poolite --help > all; poolite help | cmp - all"), 0);
+	CHECK_EQ(
+	    shell_run("poolite ping --help > one; poolite help ping | cmp - one"), 0);
 	CHECK_EQ(shell_run("poolite --version"), 0);
 	CHECK_HAS(shell_output, "poolite ");
 	EXPECT_FAILURE("poolite --help > /dev/full", 1, "cannot write");

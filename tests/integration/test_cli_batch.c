@@ -143,7 +143,7 @@ Test(cli_batch, a_script_comes_from_a_file_or_the_input)
 	    "2\t2\n");
 	EXPECT_WITH("poolite script --json -", "DELETE FROM leads;",
 	    "{\"statements\": 1, \"changes\": 2}\n");
-	EXPECT_FAILURE("poolite script missing.sql", 1, "cannot open missing.sql");
+	EXPECT_FAILURE("poolite script missing.sql", 1, "cannot open \"missing.sql\"");
 	EXPECT_FAILURE("printf 'SELECT 1\\0' | poolite script -", 1, "NUL");
 	EXPECT_FAILURE_WITH("poolite script -", "nonsense", 1, "poolite: SQL_ERROR: ");
 }

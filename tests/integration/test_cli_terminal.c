@@ -82,6 +82,19 @@ static int interrupt(const char *command, const char *sql)
 	return process_wait(pid);
 }
 
+Test(cli_terminal, it_says_when_it_reads_what_is_typed)
+{
+	static const char said[] = "reading from the terminal; Ctrl-D";
+
+	CHECK_EQ(
+	    run_on_terminal(
+		"poolite batch --format csv 'DELETE FROM leads WHERE id = ?' < /dev/tty"),
+	    0);
+	CHECK_HAS(shell_output, said);
+	CHECK_EQ(run_on_terminal("echo 'SELECT 1' | poolite script -"), 0);
+	CHECK(!strstr(shell_output, said), "%s", shell_output);
+}
+
 Test(cli_terminal, an_interrupt_cancels_what_is_under_way)
 {
 	CHECK_EQ(interrupt("query", FOREVER), 128 + SIGINT);
