@@ -54,16 +54,24 @@ static bool read_log(struct poolited *broker, int timeout_ms)
 	return true;
 }
 
-void poolited_await_log(struct poolited *broker, const char *text)
+/* False when it ends before. */
+static bool await_log(struct poolited *broker, const char *text)
 {
 	double until = check_seconds() + PATIENCE_SECONDS;
 
 	while (!strstr(broker->log, text)) {
-		CHECK(read_log(broker, 100), "the broker ended without \"%s\":\n%s", text,
-		    broker->log);
+		if (!read_log(broker, 100))
+			return false;
 		CHECK(check_seconds() < until, "no \"%s\" in the broker's log:\n%s", text,
 		    broker->log);
 	}
+	return true;
+}
+
+void poolited_await_log(struct poolited *broker, const char *text)
+{
+	CHECK(await_log(broker, text), "the broker ended without \"%s\":\n%s", text,
+	    broker->log);
 }
 
 /* ---- start ----------------------------------------------------------------- */
@@ -78,11 +86,11 @@ static _Noreturn void become_poolited(struct poolited *broker, int log)
 	dup2(log, STDERR_FILENO);
 	if (broker->prepare)
 		broker->prepare(broker);
-	execv(argv[0], (char *const *)argv);
+	execv(broker->program ? broker->program : POOLITED, (char *const *)argv);
 	_exit(127);
 }
 
-void poolited_run(struct poolited *broker)
+bool poolited_try_run(struct poolited *broker)
 {
 	int ends[2];
 
@@ -97,7 +105,13 @@ void poolited_run(struct poolited *broker)
 	if (broker->pid == 0)
 		become_poolited(broker, ends[1]);
 	close(ends[1]);
-	poolited_await_log(broker, "ready");
+	return await_log(broker, "ready");
+}
+
+void poolited_run(struct poolited *broker)
+{
+	CHECK(poolited_try_run(broker), "the broker ended before it was ready:\n%s",
+	    broker->log);
 }
 
 int poolited_fails_to_start(const char *const *flags, char *output, size_t output_size)

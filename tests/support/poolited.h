@@ -13,7 +13,8 @@ struct poolited {
 	char database[64];
 	char socket[64];
 	char stats_socket[64];
-	pid_t pid; /* 0: none runs */
+	pid_t pid;           /* 0: none runs */
+	const char *program; /* borrowed; NULL: POOLITED */
 	const char *flags[32];
 	void (*prepare)(
 	    struct poolited *broker); /* in the child, before poolited; NULL */
@@ -26,6 +27,9 @@ struct poolited {
 void poolited_make(struct poolited *broker, const char *const *flags);
 /** Start poolited and wait until it is ready; also after poolited_stop and poolited_kill. */
 void poolited_run(struct poolited *broker);
+
+/** The same for one that may end before it is ready: false then, see poolited_wait. */
+bool poolited_try_run(struct poolited *broker);
 
 /** Both: poolited_start(&broker, "--max-clients", "2"). */
 #define poolited_start(broker, ...)                                                      \
