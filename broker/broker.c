@@ -12,6 +12,7 @@
 #include "broker/db/memory.h"
 #include "broker/dispatch.h"
 #include "broker/document.h"
+#include "broker/failpoint.h"
 #include "broker/log.h"
 #include "broker/net/completion.h"
 #include "broker/overdue.h"
@@ -162,6 +163,7 @@ void broker_stop(struct broker *broker, int status)
 	broker->grace_until_ns = clock_after(now_ns, broker->settings.grace_ns);
 	/* The path goes first: from now on a client finds no broker, and retries
 	 * until the next one is there.  Who is in the backlog is still served. */
+	FAILPOINT("stop_before_unlink");
 	listener_unlink(&broker->listener);
 	database_file_mark_stopping(&broker->file);
 }

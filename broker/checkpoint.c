@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include "broker/failpoint.h"
 #include "broker/log.h"
 #include "broker/net/completion.h"
 
@@ -31,7 +32,9 @@ static int run(struct writer *writer, enum connection_checkpoint mode)
 	/* What is wrong with the file must not be carried further; opening it recovers. */
 	if (atomic_load(&writer->database->refuses_writes))
 		return POOLITE_STORAGE;
+	FAILPOINT("checkpoint_before");
 	rc = connection_checkpoint(writer->connection, mode, &failure);
+	FAILPOINT("checkpoint_after");
 	took_ns = clock_raw_ns() - started_ns;
 	if (took_ns > atomic_load(&counters->longest_checkpoint_ns))
 		atomic_store(&counters->longest_checkpoint_ns, took_ns);
@@ -161,5 +164,7 @@ void checkpoint_at_stop(struct writer *writer)
 {
 	if (atomic_load(&writer->database->refuses_writes))
 		connection_leave_wal(writer->connection);
+	FAILPOINT("stop_before_checkpoint");
 	run(writer, CHECKPOINT_TRUNCATE);
+	FAILPOINT("stop_after_checkpoint");
 }

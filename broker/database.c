@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "broker/db/memory.h"
+#include "broker/failpoint.h"
 #include "broker/log.h"
 #include "broker/net/completion.h"
 
@@ -61,13 +62,18 @@ void database_disconnect(struct database *database, struct connection *connectio
 int database_commit(struct database *database, struct connection *connection,
     struct poolite__failure *failure)
 {
-	int rc = connection_commit(connection, failure);
+	int rc;
+
+	FAILPOINT("commit_before");
+	rc = connection_commit(connection, failure);
+	FAILPOINT("commit_after");
 
 	if (rc && failure->is_unknown)
 		database_must_stop(database, "a COMMIT failed with an unknown outcome");
 	if (rc)
 		return rc;
 	atomic_fetch_add(&database->commit_seq, 1);
+	FAILPOINT("commit_before_files");
 	if (connection_check_files(connection, failure) == 0)
 		return 0;
 	database_refuse_writes(database, POOLITE_STORAGE, failure->message);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "broker/clock.h"
+#include "broker/failpoint.h"
 #include "broker/log.h"
 
 /* The line a broker adds to its lock file when it begins to stop. */
@@ -145,6 +146,7 @@ static int lock(struct database_file *file, const char *socket, int64_t wait_ns,
 		folder[0] = '\0';
 	len = snprintf(text, sizeof text, "%ld\n%s%s%s\n", (long)getpid(), folder,
 	    *folder ? "/" : "", socket);
+	FAILPOINT("start_locked");
 	if (ftruncate(file->lock_fd, 0) ||
 	    pwrite(file->lock_fd, text, (size_t)len, 0) != len) {
 		snprintf(error, error_size, "cannot write the lock file %s: %s", path,

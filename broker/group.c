@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "broker/failpoint.h"
 #include "broker/log.h"
 #include "broker/work.h"
 
@@ -47,8 +48,10 @@ static bool run_member(struct writer *writer, struct job *job)
 	job->failure.code = POOLITE_OK;
 	if (job_is_late(job, clock_now(writer->database->clock)))
 		return true;
+	FAILPOINT("member_before_savepoint");
 	if (connection_savepoint(connection, &job->failure))
 		return connection_in_transaction(connection);
+	FAILPOINT("member_after_savepoint");
 	connection_forget_counters(connection);
 	rc = work_run(writer->database, connection, job, &place, &has_savepoint);
 	assert(rc <= 0); /* the writer never sends a text elsewhere */
@@ -56,11 +59,14 @@ static bool run_member(struct writer *writer, struct job *job)
 		return false;
 	if (rc == 0)
 		rc = connection_check_deferred(connection, &job->failure);
+	FAILPOINT("member_before_release");
 	if (rc == 0)
 		rc = connection_release(connection, &job->failure);
+	FAILPOINT("member_after_release");
 	if (rc == 0)
 		return true;
 	poolite__buf_release(&job->answer);
+	FAILPOINT("member_before_undo");
 	if (connection_undo(connection, &ignored) == 0)
 		return true;
 	/* Its rows cannot be told from the others': everything goes. */
@@ -111,11 +117,13 @@ static enum attempt attempt(struct writer *writer, struct job **members, size_t 
 	size_t i;
 
 	*ran = count;
+	FAILPOINT("group_before_begin");
 	if (database_refuses_writes(writer->database, &failure) ||
 	    connection_begin_write(writer->connection, &failure)) {
 		fail_all(members, count, &failure);
 		return ATTEMPT_REFUSED;
 	}
+	FAILPOINT("group_after_begin");
 	note_foreigners(writer);
 	for (i = 0; i < count; i++) {
 		/* A replay runs all of them again: they were promised this group. */
@@ -141,8 +149,11 @@ static enum attempt attempt(struct writer *writer, struct job **members, size_t 
 
 static void post(struct job **members, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		FAILPOINT("group_before_answer");
 		job_finish(members[i]);
+	}
+	FAILPOINT("group_after_answers");
 }
 
 /* The time the others lost through the culprit is not counted against them. */
@@ -198,6 +209,7 @@ size_t group_commit(struct writer *writer, struct job **members, size_t count)
 		if (torn->failure.code == 0)
 			poolite__fail(&torn->failure, POOLITE_INTERNAL,
 			    "the statement ended the group's transaction without an error");
+		FAILPOINT("group_before_replay");
 		writer_remember_lone(writer, torn);
 		memmove(members + culprit, members + culprit + 1,
 		    (count - culprit - 1) * sizeof *members);

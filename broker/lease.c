@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "broker/failpoint.h"
 #include "proto/answer.h"
 #include "proto/begin.h"
 
@@ -17,6 +18,7 @@ void lease_begin(
 		connection_begin_read(connection, &job->failure);
 	else
 		connection_begin_write(connection, &job->failure);
+	FAILPOINT("transaction_after_begin");
 	if (job->failure.code)
 		return;
 	poolite__pack_answer(&job->answer, job->request.msgid);
@@ -77,6 +79,7 @@ static void run(struct database *database, struct connection *connection, struct
 	job->read_only |= !is_writer;
 	rc = work_run(database, connection, job, &place, &has_savepoint);
 	assert(rc <= 0); /* with read_only set, no text is sent elsewhere */
+	FAILPOINT("transaction_after_statement");
 	if (has_savepoint)
 		settle_savepoint(connection, job, rc != 0);
 }
@@ -87,6 +90,7 @@ void lease_run(struct database *database, struct connection *connection, struct 
 	if (job->kind == JOB_ROLLBACK) {
 		connection_rollback(connection);
 	} else if (job->request.method == POOLITE__ROLLBACK) {
+		FAILPOINT("transaction_before_rollback");
 		connection_rollback(connection);
 		poolite__pack_nil_answer(&job->answer, job->request.msgid);
 	} else if (job->request.method == POOLITE__COMMIT) {
@@ -94,5 +98,6 @@ void lease_run(struct database *database, struct connection *connection, struct 
 	} else {
 		run(database, connection, job, is_writer);
 	}
+	FAILPOINT("transaction_after_request");
 	job->has_ended = !connection_in_transaction(connection);
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "broker/checkpoint.h"
+#include "broker/failpoint.h"
 #include "broker/group.h"
 #include "broker/lease.h"
 #include "broker/log.h"
@@ -311,6 +312,7 @@ static int warm_up(struct writer *writer, struct poolite__failure *failure)
 
 	if (rc)
 		return rc;
+	FAILPOINT("start_before_first_rollback");
 	connection_rollback(writer->connection);
 	connection_remember_files(writer->connection);
 	connection_saw_foreign_commit(writer->connection);

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "broker/failpoint.h"
 #include "broker/log.h"
 #include "broker/net/internal.h"
 
@@ -83,6 +84,7 @@ static int clear_stale(const struct listener *listener, char *error, size_t erro
 		    listener->path, what);
 		return -1;
 	}
+	FAILPOINT("takeover_before_unlink");
 	if (unlink(listener->path)) {
 		snprintf(error, error_size, "cannot remove the stale socket %s: %s",
 		    listener->path, strerror(errno));
@@ -126,6 +128,7 @@ static int bind_and_listen(struct listener *listener, unsigned mode, const char 
 		snprintf(error, error_size, "cannot make a socket: %s", strerror(errno));
 		return -1;
 	}
+	FAILPOINT("takeover_before_bind");
 	/* With a group of its own the mode must not hold before the group is set. */
 	old_mask = umask((group ? 0177u : ~mode) & 0777u);
 	rc = bind(listener->fd, (struct sockaddr *)&address, sizeof address);
@@ -147,6 +150,7 @@ static int bind_and_listen(struct listener *listener, unsigned mode, const char 
 			    listener->path, strerror(errno));
 		return -1;
 	}
+	FAILPOINT("takeover_before_listen");
 	if (listen(listener->fd, LISTEN_BACKLOG)) {
 		snprintf(error, error_size, "cannot listen on %s: %s", listener->path,
 		    strerror(errno));

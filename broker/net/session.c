@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
+#include "broker/failpoint.h"
 #include "broker/log.h"
 #include "broker/net/internal.h"
 #include "broker/net/outbox.h"
@@ -358,12 +359,15 @@ static void flush(struct session *session)
 	while (session->out.head && !session->is_writing &&
 	    session->state != SESSION_CLOSING) {
 		unsigned count = outbox_gather(&session->out, bufs, &bytes);
-		int sent = uv_try_write((uv_stream_t *)&session->pipe, bufs, count);
+		int sent;
+		FAILPOINT("answer_before_send");
+		sent = uv_try_write((uv_stream_t *)&session->pipe, bufs, count);
 		if (sent < 0 && sent != UV_EAGAIN) {
 			/* Reading goes on: what came before counts. */
 			become_gone(session);
 			return;
 		}
+		FAILPOINT("answer_after_send");
 		if (sent > 0)
 			outbox_written(&session->out, (size_t)sent);
 		if (sent < 0 || (size_t)sent < bytes)

@@ -19,6 +19,7 @@
 
 static const struct fault_test tests[] = {
     {"T1", "the broker is killed", 20, test_kill},
+    {"T2", "the broker is killed at named points", 10, test_failpoints},
     {"T3", "the power goes", 40, test_power_cut},
     {"T4", "operations on files fail", 15, test_io_faults},
     {"T13", "the disk is full", 6, test_full_disk},

@@ -1,0 +1,161 @@
+/* T2: the broker is killed at each of its named points. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/fault/fault.h"
+#include "tests/fault/faulty.h"
+#include "tests/support/check.h"
+
+#define WORKERS    2
+#define CLIENTS    4
+#define REQUESTS   30
+#define POINTS_MAX 64
+/* A point is killed at when it is passed for this time at the latest, by chance. */
+#define COUNT_MAX 12
+
+struct tally {
+	unsigned points;
+	char names[POINTS_MAX][48];
+	_Atomic unsigned kills[POINTS_MAX];
+	_Atomic uint64_t next, all_kills, restarts;
+	_Atomic uint64_t acks, unknowns, bystanders, wrong;
+	_Atomic uint64_t lost, ghosts, torn, damaged;
+};
+
+struct work {
+	const struct effort *effort;
+	struct tally *tally;
+	uint64_t kills; /* wanted, of all points together */
+};
+
+static void list_points(struct tally *tally)
+{
+	static const char *const argv[] = {BIN_DIR "/poolited-faulty", NULL};
+	char output[4096], *rest = output;
+
+	setenv("POOLITE_FAILPOINT", "list", 1);
+	CHECK_EQ(program_run(argv, NULL, output, sizeof output), 0);
+	unsetenv("POOLITE_FAILPOINT");
+	for (char *name; (name = strsep(&rest, "\n")) && *name; tally->points++) {
+		CHECK(tally->points < POINTS_MAX, "too many points");
+		snprintf(tally->names[tally->points], sizeof tally->names[0], "%s", name);
+	}
+}
+
+static void add(struct tally *tally, const struct ledger *ledger,
+    const struct ledger_verdict *verdict)
+{
+	tally->acks += ledger->acks;
+	tally->unknowns += ledger->unknowns;
+	tally->bystanders += ledger->bystanders;
+	tally->wrong += ledger->wrong;
+	tally->lost += verdict->lost;
+	tally->ghosts += verdict->ghosts;
+	tally->torn += verdict->torn;
+	tally->damaged += verdict->damaged;
+}
+
+/* Run up to the COUNT-th time that the point is passed; false when it never was. */
+static bool kill_at(
+    struct work *work, struct faulty *faulty, unsigned point, uint64_t count)
+{
+	struct ledger *ledger = faulty->ledger;
+	struct ledger_verdict verdict = {0};
+	char order[80];
+	int status;
+
+	faulty_renew(faulty);
+	if (strncmp(work->tally->names[point], "takeover", 8) == 0) {
+		poolited_run(&faulty->broker); /* and leaves a stale socket */
+		poolited_kill(&faulty->broker);
+	}
+	ledger->acks = ledger->unknowns = ledger->bystanders = ledger->wrong = 0;
+	memset(ledger->codes, 0, sizeof ledger->codes);
+	snprintf(order, sizeof order, "%s:%llu", work->tally->names[point],
+	    (unsigned long long)count);
+	setenv("POOLITE_FAILPOINT", order, 1);
+	status = faulty_run(faulty);
+	unsetenv("POOLITE_FAILPOINT");
+	CHECK(status == 0 || status == 128 + SIGKILL, "%s: status %d:\n%s", order, status,
+	    faulty->broker.log);
+	if (status == 0)
+		return false;
+	ledger_check_copy(ledger, faulty->broker.database, &verdict);
+	/* The next one takes the socket over and serves. */
+	ledger->codes[-POOLITE_NO_BROKER] = 0;
+	ledger->options.requests += 3;
+	status = faulty_run_sound(faulty);
+	ledger->options.requests -= 3;
+	CHECK(status == 0, "after %s: status %d:\n%s", order, status, faulty->broker.log);
+	ledger_check(ledger, faulty->broker.database, &verdict);
+	add(work->tally, ledger, &verdict);
+	return true;
+}
+
+static struct ledger *make_ledger(uint64_t seed)
+{
+	struct ledger_options options = {
+	    .clients = CLIENTS,
+	    .seed = seed,
+	    .requests = REQUESTS,
+	    .tolerated = LEDGER_CODE(POOLITE_NO_BROKER) |
+		LEDGER_CODE(POOLITE_OUTCOME_UNKNOWN) | LEDGER_CODE(POOLITE_SHUTTING_DOWN),
+	    .payload_bytes = 200,
+	    .ends_with_broker = true,
+	};
+
+	return ledger_create(&options);
+}
+
+static void kill_everywhere(unsigned index, void *context)
+{
+	struct work *work = context;
+	struct tally *tally = work->tally;
+	struct chance chance = chance_of(work->effort->seed, index);
+	struct faulty faulty;
+
+	faulty_make(&faulty, make_ledger(work->effort->seed + index),
+	    (const char *const[]){
+		"--checkpoint-pages", "10", "--max-connections", "4", NULL});
+	while (effort_goes_on(work->effort, tally->next, work->kills)) {
+		unsigned point = (unsigned)(tally->next++ % tally->points);
+		/* The rare ones are passed but once. */
+		if (!kill_at(
+			work, &faulty, point, 1 + chance_below(&chance, COUNT_MAX)) &&
+		    !kill_at(work, &faulty, point, 1))
+			continue;
+		tally->kills[point]++;
+		tally->all_kills++;
+	}
+}
+
+void test_failpoints(const struct effort *effort)
+{
+	struct tally *tally = shared_memory(sizeof *tally);
+	struct work work = {effort, tally, 0};
+	unsigned never = 0;
+
+	list_points(tally);
+	work.kills = tally->points * effort_amount(effort, 1, 50);
+	clients_run(WORKERS, kill_everywhere, &work);
+	for (unsigned i = 0; i < tally->points; i++) {
+		if (tally->kills[i] > 0)
+			continue;
+		never++;
+		report_note("     never passed: %s", tally->names[i]);
+	}
+	report_at_least("points", tally->points, 20);
+	report_exactly("of them never passed", never, 0);
+	report_amount("kills at them", (double)tally->all_kills, tally->points,
+	    50.0 * tally->points);
+	report_amount("writes answered OK", (double)tally->acks, 1000, 50000);
+	report_exactly("lost", (double)tally->lost, 0);
+	report_exactly("ghost", (double)tally->ghosts, 0);
+	report_exactly("torn", (double)tally->torn, 0);
+	report_exactly("bystander", (double)tally->bystanders, 0);
+	report_exactly("wrong answers", (double)tally->wrong, 0);
+	report_exactly("integrity or foreign keys damaged", (double)tally->damaged, 0);
+}
