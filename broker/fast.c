@@ -17,15 +17,36 @@ void fast_close(struct fast *fast)
 	fast->connection = NULL;
 }
 
-/* The snapshot of this turn, renewed when a COMMIT was answered since it was taken. */
+static void let_go(struct fast *fast)
+{
+	if (!fast->has_snapshot)
+		return;
+	connection_rollback(fast->connection);
+	fast->has_snapshot = false;
+	atomic_fetch_sub(&fast->database->gate.reading, 1);
+}
+
+void fast_end_turn(struct fast *fast)
+{
+	let_go(fast);
+	fast->turn_reads = 0;
+}
+
+/*
+ * The snapshot of this turn, renewed when a COMMIT was answered since it was
+ * taken.  A turn's first read takes none: most often it stays the only one, and
+ * BEGIN and ROLLBACK would cost it more than the read.
+ */
 static int take_snapshot(struct fast *fast, struct poolite__failure *failure)
 {
 	uint64_t commit_seq = atomic_load(&fast->database->commit_seq);
 	int rc;
 
+	if (fast->turn_reads++ == 0)
+		return 0;
 	if (fast->has_snapshot && fast->snapshot_seq == commit_seq)
 		return 0;
-	fast_end_turn(fast);
+	let_go(fast);
 	rc = connection_begin_read(fast->connection, failure);
 	if (rc)
 		return rc;
@@ -34,15 +55,6 @@ static int take_snapshot(struct fast *fast, struct poolite__failure *failure)
 	fast->snapshot_seq = commit_seq;
 	fast->snapshots++;
 	return 0;
-}
-
-void fast_end_turn(struct fast *fast)
-{
-	if (!fast->has_snapshot)
-		return;
-	connection_rollback(fast->connection);
-	fast->has_snapshot = false;
-	atomic_fetch_sub(&fast->database->gate.reading, 1);
 }
 
 /* Refusals that would be the same anywhere; all else may do better on a reader. */

@@ -6,7 +6,8 @@
  * and each under a budget; one that exceeds it is stopped, what it had answered is thrown
  * away, and it runs again on a reader's thread, as long texts do from then on.
  *
- * All reads of one turn of the loop share one snapshot.  Why each of them
+ * The first read of a turn of the loop runs by itself; all further ones share one
+ * snapshot.  Why each of those
  * still sees every write that was answered before it was sent:
  *
  *   the writer raises commit_seq after COMMIT and before the answer is posted;
@@ -31,8 +32,9 @@ struct fast {
 	struct connection *connection; /* owns; NULL when it could not be opened */
 	bool has_snapshot;
 	uint64_t snapshot_seq;
-	uint64_t reads;    /* answered here */
-	uint64_t exceeded; /* stopped, and run again on a reader */
+	unsigned turn_reads; /* begun in this turn */
+	uint64_t reads;      /* answered here */
+	uint64_t exceeded;   /* stopped, and run again on a reader */
 	uint64_t snapshots;
 };
 

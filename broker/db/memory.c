@@ -70,7 +70,9 @@ static void install(void)
 	static sqlite3_mem_methods methods = {
 	    allocate, release, resize, size_of, round_up, start, stop, NULL};
 
-	if (sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) != SQLITE_OK)
+	/* SQLite's own account of the whole process would be one more lock per allocation. */
+	if (sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) != SQLITE_OK ||
+	    sqlite3_config(SQLITE_CONFIG_MALLOC, &methods) != SQLITE_OK)
 		log_warning("SQLite was in use already: its memory is not capped");
 }
 

@@ -31,6 +31,9 @@ bool statement_cache_find(struct statement_cache *cache, const char *sql, size_t
 	HASH_FIND(hh, cache->by_text, sql, len, entry);
 	if (!entry)
 		return false;
+	*statement = (struct statement){entry->stmt, entry->facts, entry};
+	if (!entry->hh.next) /* it is the newest already */
+		return true;
 	/* uthash keeps the order of insertion: deleted and added again, it is the newest. */
 	HASH_DEL(cache->by_text, entry);
 	entry->hh = (UT_hash_handle){0};
@@ -39,9 +42,7 @@ bool statement_cache_find(struct statement_cache *cache, const char *sql, size_t
 		cache->count--;
 		*statement = (struct statement){entry->stmt, entry->facts, NULL};
 		free(entry);
-		return true;
 	}
-	*statement = (struct statement){entry->stmt, entry->facts, entry};
 	return true;
 }
 

@@ -126,6 +126,8 @@ Test(fast, reads_of_one_turn_share_a_snapshot_until_a_commit_is_answered)
 	set_up(&house);
 	write_sql(&house, "INSERT INTO t VALUES (1)");
 	cr_expect_eq(number(&house, "SELECT max(a) FROM t"), 1);
+	cr_expect_eq(house.fast.snapshots, 0, "alone so far");
+	cr_expect_eq(number(&house, "SELECT max(a) FROM t"), 1);
 	cr_expect_eq(number(&house, "SELECT min(a) FROM t"), 1);
 	cr_expect_eq(house.fast.snapshots, 1);
 	/* Answered in this very turn, to another session: must be seen. */
@@ -142,6 +144,9 @@ Test(fast, turn_that_ends_lets_go_of_the_snapshot)
 
 	set_up(&house);
 	write_sql(&house, "INSERT INTO t VALUES (1)");
+	cr_expect_eq(number(&house, "SELECT max(a) FROM t"), 1);
+	cr_expect_eq(connection_checkpoint(house.writer, CHECKPOINT_TRUNCATE, &failure),
+	    0, "one read by itself holds nothing");
 	cr_expect_eq(number(&house, "SELECT max(a) FROM t"), 1);
 	write_sql(&house, "INSERT INTO t VALUES (2)");
 	cr_expect_eq(connection_checkpoint(house.writer, CHECKPOINT_TRUNCATE, &failure),
