@@ -13,7 +13,8 @@
 
 /* So long nobody wonders. */
 static const struct timespec quiet = {1, 0};
-/* A cancel that came between two messages of a batch hit nothing: again. */
+/* How often to look whether a broker has come; and to cancel once more, since a
+ * cancel that came between two messages of a batch hit nothing. */
 static const struct timespec again = {0, 100000000};
 
 /* SIGINT, and SIGUSR1 by which watch_end ends the thread. */
@@ -64,6 +65,21 @@ static void interrupt(struct watch *watch)
 	poolite_cancel(watch->db, NULL);
 	if (watch->says_things)
 		fputs(CLEAR_LINE "cancelling; Ctrl-C again leaves at once ", stderr);
+	watch->is_shown = watch->says_things;
+}
+
+/* Say what is waited for, or take that away again.  When to look next; NULL: never. */
+static const struct timespec *look_for_broker(struct watch *watch)
+{
+	bool is_waiting = !is_connected(watch->db);
+
+	if (is_waiting && !watch->is_shown)
+		fprintf(
+		    stderr, CLEAR_LINE "waiting for a broker on %s ", watch->db->path);
+	else if (!is_waiting && watch->is_shown)
+		fputs(CLEAR_LINE, stderr);
+	watch->is_shown = is_waiting;
+	return is_waiting ? &again : NULL;
 }
 
 static void *watch_thread(void *context)
@@ -71,28 +87,22 @@ static void *watch_thread(void *context)
 	struct watch *watch = context;
 	const struct timespec *patience = watch->says_things ? &quiet : NULL;
 	sigset_t set = watched_signals();
-	bool is_shown = false;
+	int number;
 
-	for (;;) {
-		int number = patience ? sigtimedwait(&set, NULL, patience)
-				      : sigwaitinfo(&set, NULL);
-
-		if (number == SIGUSR1)
-			break;
+	do {
+		number = patience ? sigtimedwait(&set, NULL, patience)
+				  : sigwaitinfo(&set, NULL);
 		if (number == SIGINT) {
 			interrupt(watch);
 			patience = &again;
-		} else if (watch->was_interrupted) {
-			poolite_cancel(watch->db, NULL);
-		} else if (errno == EAGAIN) {
-			is_shown = !is_connected(watch->db);
-			if (is_shown)
-				fprintf(stderr, "waiting for a broker on %s ",
-				    watch->db->path);
-			patience = NULL;
+		} else if (number < 0 && errno == EAGAIN) {
+			if (watch->was_interrupted)
+				poolite_cancel(watch->db, NULL);
+			else
+				patience = look_for_broker(watch);
 		}
-	}
-	if (is_shown || (watch->was_interrupted && watch->says_things))
+	} while (number != SIGUSR1);
+	if (watch->is_shown)
 		fputs(CLEAR_LINE, stderr);
 	return NULL;
 }

@@ -18,6 +18,7 @@ struct watch {
 	sigset_t before; /* the signal mask to go back to */
 	bool is_on;
 	bool says_things;     /* standard error is a terminal */
+	bool is_shown;        /* the thread's: a line of its is to be cleared */
 	bool was_interrupted; /* the thread's until it is joined */
 };
 

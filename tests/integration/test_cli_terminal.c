@@ -82,6 +82,31 @@ static int interrupt(const char *command, const char *sql)
 	return process_wait(pid);
 }
 
+Test(cli_terminal, a_broker_that_comes_late_is_waited_for)
+{
+	struct poolited late;
+	char line[160];
+	pid_t pid;
+
+	poolited_make(&late, (const char *const[]){NULL});
+	snprintf(line, sizeof line, "poolite -s %s --connect-timeout 40 query 'SELECT 7'",
+	    late.socket);
+	pid = process_fork();
+	if (pid == 0) {
+		CHECK(freopen("/dev/null", "r", stdin), "no input");
+		CHECK(freopen("/dev/null", "w", stdout), "no output");
+		execlp("script", "script", "-qefc", line, "screen", (char *)NULL);
+		_exit(127);
+	}
+	while (shell_run("grep -q 'waiting for a broker on' screen"))
+		;
+	poolited_run(&late);
+	CHECK_EQ(process_wait(pid), 0);
+	CHECK_EQ(shell_run("tr -d '\\r' < screen"), 0);
+	CHECK_HAS(shell_output, "/socket \033[K7\n-\n7\n(1 row)\n");
+	poolited_end(&late);
+}
+
 Test(cli_terminal, it_says_when_it_reads_what_is_typed)
 {
 	static const char said[] = "reading from the terminal; Ctrl-D";
