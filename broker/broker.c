@@ -285,8 +285,8 @@ static int take_locks(struct broker *broker, char *error, size_t error_size)
 {
 	const struct settings *settings = &broker->settings;
 
-	if (database_file_open(&broker->file, settings->database, settings->create,
-		settings->socket, SUCCESSION_NS, error, error_size) ||
+	if (database_file_open(
+		&broker->file, settings, SUCCESSION_NS, error, error_size) ||
 	    listener_lock(&broker->listener, settings->socket, error, error_size))
 		return -1;
 	return settings->stats_socket ? listener_lock(&broker->stats_listener,

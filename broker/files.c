@@ -15,6 +15,7 @@
 #include "broker/clock.h"
 #include "broker/failpoint.h"
 #include "broker/log.h"
+#include "broker/place.h"
 
 /* The line a broker adds to its lock file when it begins to stop. */
 #define STOPPING "stopping\n"
@@ -169,7 +170,8 @@ void database_file_undo(const struct database_file *file)
 {
 	static const char *const suffixes[] = {"", "-wal", "-shm"};
 
-	for (size_t i = 0; file->was_created && i < sizeof suffixes / sizeof *suffixes;
+	for (size_t i = 0;
+	     file->was_created && file->path && i < sizeof suffixes / sizeof *suffixes;
 	     i++) {
 		char path[PATH_MAX + 8];
 		snprintf(path, sizeof path, "%s%s", file->path, suffixes[i]);
@@ -177,14 +179,16 @@ void database_file_undo(const struct database_file *file)
 	}
 }
 
-int database_file_open(struct database_file *file, const char *path, bool create,
-    const char *socket, int64_t wait_ns, char *error, size_t error_size)
+int database_file_open(struct database_file *file, const struct settings *settings,
+    int64_t wait_ns, char *error, size_t error_size)
 {
 	*file = (struct database_file){.lock_fd = -1};
-	if (resolve(file, path, create, error, error_size))
-		return -1;
-	if (lock(file, socket, wait_ns, error, error_size) == 0)
+	if (resolve(file, settings->database, settings->create, error, error_size) == 0 &&
+	    (settings->allow_unsafe_place ||
+		place_check(file->path, error, error_size) == 0) &&
+	    lock(file, settings->socket, wait_ns, error, error_size) == 0)
 		return 0;
+	database_file_undo(file);
 	database_file_close(file);
 	return -1;
 }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/settings.h"
+
 struct database_file {
 	char *path;  /* owns; the realpath: a symbolic link must not make two writers */
 	int lock_fd; /* holds flock on PATH-poolite.lock for life; -1: none */
@@ -13,13 +15,14 @@ struct database_file {
 };
 
 /**
- * Resolve ${path}, create the file if it is missing and ${create} is set, and
- * lock PATH-poolite.lock, which then holds our pid and ${socket}, a line each.
+ * Resolve settings->database, create the file if it is missing and `create` is
+ * set, look where it lies (place.h, unless `allow_unsafe_place`), and lock
+ * PATH-poolite.lock, which then holds our pid and the socket, a line each.
  * Waits for a broker that is stopping to be gone (${wait_ns} at the most).
- * 0, or -1 with a sentence in ${error}.
+ * 0, or -1 with a sentence in ${error}; then nothing is left behind.
  */
-int database_file_open(struct database_file *file, const char *path, bool create,
-    const char *socket, int64_t wait_ns, char *error, size_t error_size);
+int database_file_open(struct database_file *file, const struct settings *settings,
+    int64_t wait_ns, char *error, size_t error_size);
 /** Tell a successor that it is worth waiting. */
 void database_file_mark_stopping(const struct database_file *file);
 /** A start failed: remove the database if this start has made it. */

@@ -28,6 +28,7 @@ struct settings {
 	const char *socket;   /* required */
 	const char *stats_socket;
 	bool create;
+	bool allow_unsafe_place;
 	unsigned socket_mode; /* 0660; given in octal, at most 0777 */
 	const char *socket_group;
 	enum settings_synchronous synchronous;

@@ -29,6 +29,8 @@ const struct setting settings_table[] = {
 	    "Unix socket for HTTP: /health and /stats"},
 	{NULL, "create", "create", KIND_BOOL, FIELD(create), false, "on", 0, 0, NULL, NULL,
 	    "make the database file if it is not there"},
+	{NULL, "allow_unsafe_place", "allow-unsafe-place", KIND_BOOL, FIELD(allow_unsafe_place), false, "off", 0, 0, NULL, NULL,
+	    "serve also a hard link, a network filesystem, a world-writable folder"},
 	{NULL, "socket_mode", "socket-mode", KIND_MODE, FIELD(socket_mode), false, "0660", 0, 0777, NULL, "MODE",
 	    "permissions of both sockets, octal"},
 	{NULL, "socket_group", "socket-group", KIND_TEXT, FIELD(socket_group), false, NULL, 1, 255, NULL, "GROUP",

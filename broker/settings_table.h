@@ -33,7 +33,7 @@ struct setting {
 	const char *help;
 };
 
-#define SETTINGS_COUNT 28
+#define SETTINGS_COUNT 29
 
 /* In the order of --help. */
 extern const struct setting settings_table[];

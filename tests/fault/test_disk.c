@@ -24,7 +24,7 @@ static void mount_disk(void)
 
 	snprintf(path, sizeof path, "%s/disk", broker.folder);
 	CHECK(mkdir(path, 0700) == 0, "%s: %s", path, strerror(errno));
-	CHECK(mount("poolite", path, "tmpfs", 0, "size=16m") == 0,
+	CHECK(mount("poolite", path, "tmpfs", 0, "size=16m,mode=0700") == 0,
 	    "mounting a tmpfs needs root: %s", strerror(errno));
 	snprintf(
 	    broker.database, sizeof broker.database, "%s/disk/test.db", broker.folder);

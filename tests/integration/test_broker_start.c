@@ -346,6 +346,23 @@ Test(broker_start, failed_start_leaves_the_database_as_it_was)
 	free(database);
 }
 
+Test(broker_start, unsafe_place_is_refused_unless_it_is_allowed)
+{
+	char *link_path = in_folder("link");
+
+	CHECK_EQ(chmod(broker.folder, 0777), 0);
+	expect_no_start(1, broker.database, broker.socket, "everybody may write");
+	CHECK(access(broker.database, F_OK) != 0, "a database was left behind");
+	CHECK_EQ(chmod(broker.folder, 0700), 0);
+	close(open(broker.database, O_WRONLY | O_CREAT, 0600));
+	CHECK_EQ(link(broker.database, link_path), 0);
+	expect_no_start(1, broker.database, broker.socket, "hard link");
+	broker.flags[0] = "--allow-unsafe-place";
+	poolited_run(&broker);
+	update(wire_open(&broker), "CREATE TABLE t (x)");
+	free(link_path);
+}
+
 Test(broker_start, lock_file_tells_pid_and_socket)
 {
 	char *path = in_folder("test.db-poolite.lock"), wanted[200], found[200];
