@@ -216,7 +216,7 @@ static void mount_small_disk(struct poolited *starting)
 
 	snprintf(path, sizeof path, "%s/disk", starting->folder);
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("poolite", path, "tmpfs", 0, "size=1m"))
+	    mount("poolite", path, "tmpfs", 0, "size=1m,mode=0700"))
 		_exit(77);
 	snprintf(path, sizeof path, "%s/disk/ballast", starting->folder);
 	fd = open(path, O_WRONLY | O_CREAT, 0600);
