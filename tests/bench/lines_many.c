@@ -109,7 +109,7 @@ static void measure_curve(
     struct bench *bench, const struct curve *curve, const struct site *site)
 {
 	static const int every[] = {1, 2, 4, 8, 16, 32, 64, 128, 0};
-	static const int some[] = {1, 8, 32, 128, 0};
+	static const int some[] = {1, 8, 32, 0};
 
 	for (const int *clients = bench->is_quick ? some : every;
 	     *clients != 0 && !bench->is_wrong; clients++) {

@@ -77,7 +77,7 @@ do for [kind in "png svg"] { \
 
 # ---- throughput against the number of clients
 set logscale x 2
-set xrange [0.9:140]
+set xrange [0.9:*]
 set xtics (1, 2, 4, 8, 16, 32, 64, 128)
 set xlabel "clients, each with one request at a time"
 set ytics ("100" 100, "200" 200, "500" 500, "1,000" 1e3, "2,000" 2e3, "5,000" 5e3, "10,000" 1e4, \
