@@ -2,9 +2,8 @@
 
 #include <string.h>
 
-#include "client/registry.h"
+#include "client/limits.h"
 #include "client/verbs.h"
-#include "proto/hello.h"
 
 /* Up to here a message goes to any broker; only beyond it hello is asked what
  * this one takes. */
@@ -52,48 +51,6 @@ size_t poolite__rows_that_fit(const struct poolite_value *values, size_t columns
 		room->values -= need.values;
 	}
 	return rows;
-}
-
-/* ---- what the broker takes ----------------------------------------------- */
-
-static int ask_limits(struct poolite *handle, struct poolite_tx *tx,
-    struct poolite__hello *limits, struct poolite__failure *failure)
-{
-	struct poolite__call call;
-	int packed;
-
-	poolite__call_init(&call, handle, tx ? POOLITE__INSIDE : POOLITE__HARMLESS);
-	packed = poolite__pack_bare_request(&call.request, call.msgid, POOLITE__HELLO);
-	if (poolite__call_run(&call, handle, tx, packed, failure) == 0 &&
-	    poolite__read_hello_result(&call.reply.answer.result, limits))
-		poolite__reply_nonsense(call.reply.effect, failure);
-	poolite__call_release(&call);
-	return failure->code;
-}
-
-/* Once per handle; what a broker does not tell is the default. */
-static int get_limits(struct poolite *handle, struct poolite_tx *tx,
-    struct poolite__hello *limits, struct poolite__failure *failure)
-{
-	bool is_known;
-
-	pthread_mutex_lock(&handle->lock);
-	is_known = handle->has_limits;
-	*limits = handle->limits;
-	pthread_mutex_unlock(&handle->lock);
-	if (is_known)
-		return 0;
-	if (ask_limits(handle, tx, limits, failure))
-		return failure->code;
-	if (limits->max_frame_bytes <= 0)
-		limits->max_frame_bytes = (int64_t)POOLITE__FRAME_BYTES_DEFAULT;
-	if (limits->max_values <= 0)
-		limits->max_values = POOLITE__VALUES_DEFAULT;
-	pthread_mutex_lock(&handle->lock);
-	handle->limits = *limits;
-	handle->has_limits = true;
-	pthread_mutex_unlock(&handle->lock);
-	return 0;
 }
 
 /* ---- sending ------------------------------------------------------------- */
@@ -190,7 +147,7 @@ static int send_large(struct poolite *handle, struct poolite_tx *tx,
 	struct poolite__room room, left;
 	struct poolite__hello limits;
 
-	if (get_limits(handle, tx, &limits, failure))
+	if (poolite__get_limits(handle, tx, &limits, failure))
 		return failure->code;
 	if ((uint64_t)limits.max_frame_bytes <= around ||
 	    (uint64_t)limits.max_values <= FRAME_VALUES)

@@ -22,8 +22,8 @@
  * out through a pointer is NULL or zero first.
  *
  * The handle is for many threads at once: each call borrows an idle socket or
- * opens another.  A transaction (struct poolite_tx) and a result are for one
- * thread at a time.  After fork() the child may go on with its parent's handle:
+ * opens another.  A transaction (struct poolite_tx), a pipeline and a result are
+ * for one thread at a time.  After fork() the child may go on with its parent's handle:
  * it opens its own sockets.  A transaction begun before the fork stays the
  * parent's; the child may only roll it back, which frees its memory.
  *
@@ -289,6 +289,157 @@ POOLITE_API int poolite_tx_commit(struct poolite_tx *tx, struct poolite_error *e
  * (POOLITE_NO_TRANSACTION; it is freed, and stays open in the parent).  NULL: nothing, 0.
  */
 POOLITE_API int poolite_tx_rollback(struct poolite_tx *tx, struct poolite_error *error);
+
+/* ---- requests in flight -------------------------------------------------- */
+
+/*
+ * A pipeline is one socket with many requests under way: send them, then await
+ * each, in any order.
+ *
+ *	for (i = 0; i < 1000; i++)
+ *		poolite_send_query(pipeline, "SELECT title FROM leads WHERE id = ?",
+ *		    POOLITE_ARGS(poolite_integer(i)), &tickets[i], &error);
+ *	for (i = 0; i < 1000; i++)
+ *		if (poolite_await(pipeline, tickets[i], &result, NULL, &error) == 0)
+ *			...
+ *
+ * The broker runs what is under way together side by side, and answers in any
+ * order: who depends on a request awaits it first, or sends both as one
+ * poolite_send_transaction.  (poolite_begin is not for pipelines: in between
+ * there would be no telling what is inside.)
+ *
+ * Sending never waits.  Requests gather, and go out once there are 16 KiB of
+ * them, whenever one is awaited, and by poolite_pipeline_on_writable.  Answers
+ * stay in the broker until something is awaited, or read by
+ * poolite_pipeline_on_readable; a broker does not wait for ever for a client to
+ * read them (write_timeout, 30 s), nor between sending and awaiting.
+ *
+ * Each request has the handle's request timeout, counted from when it is sent.
+ * Nothing is sent twice.  When the socket ends, the requests under way end, each
+ * with its own outcome: POOLITE_NO_BROKER and POOLITE_DONE_NO for what can only
+ * read or did not go out whole, else POOLITE_OUTCOME_UNKNOWN; a broker that says
+ * why it closes has carried out none of them.  Answers that came before
+ * are still there.  The pipeline itself is of no more use then.
+ *
+ * A pipeline is for one thread at a time.  After fork() it stays the parent's:
+ * in the child every call fails (POOLITE_NO_BROKER) without sending a byte,
+ * and poolite_pipeline_close frees its memory.  poolite_cancel does not reach
+ * its requests.
+ */
+struct poolite_pipeline;
+
+/** How much a pipeline may take.  A zero means the default. */
+struct poolite_pipeline_options {
+	/* Requests sent and not awaited; default 65,536. */
+	int max_requests;
+	/* Bytes of requests that have not gone out, and, apart from them, of answers
+	 * that were not awaited; default 64 MiB.  Each may be passed by one message.
+	 * With as many answers nothing is read, except in poolite_await: what it meets
+	 * on the way to its own is thrown away, and fails (POOLITE_OVERLOADED). */
+	size_t max_bytes;
+};
+
+/**
+ * Open a pipeline to the handle's broker.  This connects and asks the broker
+ * for its limits, waiting up to the connect timeout for both.
+ *
+ *   options   copied; NULL: all defaults
+ *   pipeline  set to the new one, for poolite_pipeline_close
+ */
+POOLITE_API int poolite_pipeline_open(struct poolite *handle,
+    const struct poolite_pipeline_options *options, struct poolite_pipeline **pipeline,
+    struct poolite_error *error);
+
+/**
+ * Close it.  The broker carries out writes that have gone out; their outcome is
+ * not to be learnt any more.  NULL: nothing.
+ */
+POOLITE_API void poolite_pipeline_close(struct poolite_pipeline *pipeline);
+
+/*
+ * Send: parameters as of poolite_query and its like, all copied before they
+ * return.  ${ticket} is set to the request's ticket, never 0, for poolite_await;
+ * to 0 after an error, and then nothing was sent: POOLITE_BAD_REQUEST,
+ * POOLITE_TOO_LARGE (more than this broker takes in one message; nothing is
+ * split here), POOLITE_NO_BROKER (the socket has ended), POOLITE_OVERLOADED
+ * (no memory, max_requests or max_bytes: await some first).
+ */
+POOLITE_API int poolite_send_query(struct poolite_pipeline *pipeline, const char *sql,
+    const struct poolite_value *args, size_t args_count, uint64_t *ticket,
+    struct poolite_error *error);
+POOLITE_API int poolite_send_update(struct poolite_pipeline *pipeline, const char *sql,
+    const struct poolite_value *args, size_t args_count, uint64_t *ticket,
+    struct poolite_error *error);
+POOLITE_API int poolite_send_batch(struct poolite_pipeline *pipeline, const char *sql,
+    const struct poolite_value *values, size_t columns, size_t rows, uint64_t *ticket,
+    struct poolite_error *error);
+POOLITE_API int poolite_send_transaction(struct poolite_pipeline *pipeline,
+    const struct poolite_statement *statements, size_t count, uint64_t *ticket,
+    struct poolite_error *error);
+POOLITE_API int poolite_send_script(struct poolite_pipeline *pipeline, const char *sql,
+    unsigned flags, uint64_t *ticket, struct poolite_error *error);
+
+/**
+ * Wait until the request is done, and take what it gave.  Its ticket is void
+ * then, also after an error; only a ticket that is none of the pipeline's, or
+ * awaited before, is POOLITE_BAD_REQUEST itself.
+ *
+ *   result   NULL, or set to a query's rows, for poolite_result_free; else to NULL
+ *   changes  NULL, or set to what an update, batch or script did; else to zeros
+ */
+POOLITE_API int poolite_await(struct poolite_pipeline *pipeline, uint64_t ticket,
+    struct poolite_result **result, struct poolite_changes *changes,
+    struct poolite_error *error);
+
+/**
+ * The same for a poolite_send_transaction, with its results.
+ *
+ *   results  room for ${count} results, one per statement, each for
+ *            poolite_result_free; all NULL after an error.  Another ${count} than was sent, or
+ *            another request, is POOLITE_BAD_REQUEST, and the ticket still good.
+ */
+POOLITE_API int poolite_await_results(struct poolite_pipeline *pipeline, uint64_t ticket,
+    struct poolite_result **results, size_t count, struct poolite_error *error);
+
+/**
+ * Cancel a request.  Await it all the same: it ends with POOLITE_CANCELLED, or
+ * as it would have when it was quicker.  Does not wait.
+ */
+POOLITE_API int poolite_cancel_sent(
+    struct poolite_pipeline *pipeline, uint64_t ticket, struct poolite_error *error);
+
+/*
+ * For event loops.  None of these waits.  Watch poolite_pipeline_fd for
+ * poolite_pipeline_wants, and set a timer to poolite_pipeline_timeout_ms; when
+ * either calls, call poolite_pipeline_on_readable or _on_writable, and then, as
+ * after sending, poolite_pipeline_next until it gives 0: each ticket that it gives is
+ * done, so that poolite_await takes its outcome without waiting.  Last, look
+ * again at what is wanted.  client/examples/loop.c does this with libuv.
+ */
+
+/** Its descriptor, the same until poolite_pipeline_close; -1: NULL, or the parent's. */
+POOLITE_API int poolite_pipeline_fd(const struct poolite_pipeline *pipeline);
+/** What to wait for: POLLIN and POLLOUT of <poll.h>; 0: nothing any more, its socket has ended. */
+POOLITE_API short poolite_pipeline_wants(const struct poolite_pipeline *pipeline);
+/** How long until poolite_pipeline_next has something to say by itself; -1: it has not. */
+POOLITE_API int poolite_pipeline_timeout_ms(const struct poolite_pipeline *pipeline);
+/** Read what has come, up to some 64 KiB unless an answer is larger. */
+POOLITE_API void poolite_pipeline_on_readable(struct poolite_pipeline *pipeline);
+/** Write what the socket takes.  Also without an event loop: then nothing gathers any longer. */
+POOLITE_API void poolite_pipeline_on_writable(struct poolite_pipeline *pipeline);
+
+/**
+ * The ticket of a request that is done, each once, in the order in which they
+ * came to be; 0: there is none.  What was awaited before is left out.
+ *
+ *   context  NULL, or set to what poolite_pipeline_attach gave it, else NULL
+ */
+POOLITE_API uint64_t poolite_pipeline_next(
+    struct poolite_pipeline *pipeline, void **context);
+
+/** Let poolite_pipeline_next give ${context}, which is the caller's, with ${ticket}. */
+POOLITE_API int poolite_pipeline_attach(struct poolite_pipeline *pipeline,
+    uint64_t ticket, void *context, struct poolite_error *error);
 
 /* ---- results ------------------------------------------------------------- */
 

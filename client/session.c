@@ -163,29 +163,39 @@ enum poolite__io poolite__session_wait(
 	}
 }
 
-static enum poolite__io send_all(const struct poolite__session *session,
-    const uint8_t *data, size_t len, int64_t deadline)
+enum poolite__io poolite__session_write(
+    struct poolite__session *session, struct iovec *parts, int count, size_t *sent)
 {
-	while (len > 0) {
-		ssize_t sent = send(session->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = (size_t)count};
+	ssize_t rc;
 
-		if (sent >= 0) {
-			data += sent;
-			len -= (size_t)sent;
-			continue;
-		}
-		if (errno == EINTR)
-			continue;
-		if (errno == EAGAIN || errno == EWOULDBLOCK) {
-			enum poolite__io io =
-			    poolite__session_wait(session, POLLOUT, deadline);
+	do
+		rc = sendmsg(session->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (rc < 0 && errno == EINTR);
+	*sent = rc < 0 ? 0 : (size_t)rc;
+	if (rc >= 0)
+		return POOLITE__IO_OK;
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return POOLITE__IO_AGAIN;
+	return errno == ENOBUFS || errno == ENOMEM ? POOLITE__IO_NO_MEMORY
+						   : POOLITE__IO_END;
+}
 
-			if (io != POOLITE__IO_OK)
-				return io;
-			continue;
-		}
-		return errno == ENOBUFS || errno == ENOMEM ? POOLITE__IO_NO_MEMORY
-							   : POOLITE__IO_END;
+static enum poolite__io send_all(
+    struct poolite__session *session, uint8_t *data, size_t len, int64_t deadline)
+{
+	struct iovec left = {data, len};
+
+	while (left.iov_len > 0) {
+		size_t sent;
+		enum poolite__io io = poolite__session_write(session, &left, 1, &sent);
+
+		left.iov_base = (uint8_t *)left.iov_base + sent;
+		left.iov_len -= sent;
+		if (io == POOLITE__IO_AGAIN)
+			io = poolite__session_wait(session, POLLOUT, deadline);
+		if (io != POOLITE__IO_OK)
+			return io;
 	}
 	return POOLITE__IO_OK;
 }

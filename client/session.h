@@ -7,6 +7,7 @@
 #define POOLITE_CLIENT_SESSION_H
 
 #include <pthread.h>
+#include <sys/uio.h>
 
 #include "proto/answer.h"
 #include "proto/frame.h"
@@ -71,6 +72,10 @@ bool poolite__session_is_alive(const struct poolite__session *session);
  */
 enum poolite__io poolite__session_send(struct poolite__session *session, uint32_t msgid,
     const struct poolite__buf *request, int64_t deadline);
+
+/** Write what the socket takes of ${parts}; OK: ${sent} bytes.  AGAIN, END or NO_MEMORY. */
+enum poolite__io poolite__session_write(
+    struct poolite__session *session, struct iovec *parts, int count, size_t *sent);
 
 /** Wait for ${events} of poll.  OK also when the socket failed: the next call tells. */
 enum poolite__io poolite__session_wait(
