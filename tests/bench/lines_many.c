@@ -73,8 +73,9 @@ static void save_point(const struct bench *bench, const char *plot, const char *
 
 	if (file == NULL)
 		return;
-	fprintf(
-	    file, "%d\t%.1f\t%.1f\t%.1f\n", clients, rates.median, rates.q1, rates.q3);
+	if (rates.median > 0) /* nothing in time has no place on a logarithmic axis */
+		fprintf(file, "%d\t%.1f\t%.1f\t%.1f\n", clients, rates.median, rates.q1,
+		    rates.q3);
 	fclose(file);
 }
 
