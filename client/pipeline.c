@@ -211,7 +211,7 @@ void poolite__pipeline_write(struct poolite_pipeline *pipeline)
 		if (io == POOLITE__IO_AGAIN)
 			break;
 	}
-	pipeline->write_at = pipeline->unsent_bytes + GATHER_BYTES;
+	pipeline->left_bytes = pipeline->unsent_bytes;
 }
 
 /* ---- sending ------------------------------------------------------------- */
@@ -220,7 +220,7 @@ void poolite__pipeline_write(struct poolite_pipeline *pipeline)
  * for us to read. */
 static void write_gathered(struct poolite_pipeline *pipeline)
 {
-	if (pipeline->unsent_bytes < pipeline->write_at)
+	if (pipeline->unsent_bytes < pipeline->left_bytes + GATHER_BYTES)
 		return;
 	poolite__pipeline_write(pipeline);
 	if (pipeline->flights.unsent)

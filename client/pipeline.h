@@ -23,7 +23,7 @@ struct poolite_pipeline {
 	struct poolite__flights flights;
 	size_t sent_of_first;            /* bytes of flights.unsent that have gone out */
 	size_t unsent_bytes;             /* of all that are QUEUED */
-	size_t write_at;                 /* write when as many are unsent */
+	size_t left_bytes;               /* what the last write left of them */
 	size_t held_bytes;               /* of answers that were not awaited */
 	struct poolite__flight *awaited; /* its answer is taken in any case */
 

@@ -348,6 +348,34 @@ Test(client_pipeline, a_good_bye_is_for_all_that_were_not_answered)
 	expect(tickets[0], POOLITE_OK, POOLITE_DONE_NO);
 }
 
+/* Answer one request, close, and tell. */
+static void answer_and_leave(struct fake_broker *self)
+{
+	int fd = accept_pipeline(self);
+	struct fake_request request;
+
+	fake_read(self, fd, &request);
+	fake_answer(self, fd, &request);
+	fake_request_release(&request);
+	close(fd);
+	atomic_store(&step, 1);
+}
+
+Test(client_pipeline, what_came_before_the_end_counts_although_writing_fails)
+{
+	uint64_t answered, failed;
+
+	start(answer_and_leave);
+	answered = send_update("x");
+	poolite_pipeline_on_writable(pipeline);
+	await_step(1);
+	failed = send_update("x");
+	poolite_pipeline_on_writable(pipeline);
+	CHECK_EQ(poolite_pipeline_wants(pipeline), POLLIN);
+	expect(answered, POOLITE_OK, POOLITE_DONE_NO);
+	expect(failed, POOLITE_NO_BROKER, POOLITE_DONE_NO);
+}
+
 /* Answer the first of two requests twice. */
 static void answer_twice(struct fake_broker *self)
 {
@@ -472,32 +500,68 @@ Test(client_pipeline, no_more_bytes_than_max_bytes_wait_to_be_sent)
 	expect(send_update("x"), POOLITE_OK, POOLITE_DONE_NO);
 }
 
+/* Answer a query with a row of ${len} bytes. */
+static void answer_text(int fd, uint32_t msgid, size_t len)
+{
+	static char text[100000];
+	struct poolite_value value = poolite_text_n(text, len);
+	struct poolite__rows rows;
+	struct poolite__buf buf;
+
+	memset(text, 'x', sizeof text);
+	poolite__buf_init(&buf, 1 << 20, NULL);
+	poolite__pack_answer(&buf, msgid);
+	poolite__rows_open(&rows, &buf, 1);
+	poolite__rows_column(&rows, "text");
+	poolite__rows_begin(&rows);
+	poolite__rows_next(&rows);
+	poolite__pack_value(&buf, &value);
+	poolite__rows_close(&rows);
+	fake_send(fd, buf.data, buf.len);
+	poolite__buf_release(&buf);
+}
+
+static void answer_3000(
+    struct fake_broker *self, int fd, const struct fake_request *request)
+{
+	(void)self;
+	answer_text(fd, request->request.msgid, 3000);
+}
+
+static void serve_3000(struct fake_broker *self)
+{
+	read_on(self, accept_pipeline(self), answer_3000);
+}
+
+Test(client_pipeline, a_client_that_only_sends_reads_while_it_writes)
+{
+	char bytes[10000] = {0};
+	uint64_t ticket;
+	int sent = 0;
+
+	/* A broker that is stuck with its answers reads some 70 requests, no more. */
+	start(serve_3000);
+	while (atomic_load(&broker.requests) < 1000 && sent++ < 6000) {
+		CHECK_OK(
+		    poolite_send_query(pipeline, "x",
+			POOLITE_ARGS(poolite_blob(bytes, sizeof bytes)), &ticket, &error),
+		    &error);
+		sched_yield();
+	}
+	CHECK(atomic_load(&broker.requests) >= 1000, "%d of %d",
+	    atomic_load(&broker.requests), sent);
+}
+
 /* Answer ten queries, the last one first, with 100,000 bytes each. */
 static void answer_at_length(struct fake_broker *self)
 {
-	static char text[100000];
 	struct fake_request requests[10];
 	int fd = accept_pipeline(self);
-	struct poolite_value value;
 
-	memset(text, 'x', sizeof text);
-	value = poolite_text_n(text, sizeof text);
 	for (int i = 0; i < 10; i++)
 		fake_read(self, fd, &requests[i]);
 	for (int i = 9; i >= 0; i--) {
-		struct poolite__rows rows;
-		struct poolite__buf buf;
-
-		poolite__buf_init(&buf, 1 << 20, NULL);
-		poolite__pack_answer(&buf, requests[i].request.msgid);
-		poolite__rows_open(&rows, &buf, 1);
-		poolite__rows_column(&rows, "text");
-		poolite__rows_begin(&rows);
-		poolite__rows_next(&rows);
-		poolite__pack_value(&buf, &value);
-		poolite__rows_close(&rows);
-		fake_send(fd, buf.data, buf.len);
-		poolite__buf_release(&buf);
+		answer_text(fd, requests[i].request.msgid, 100000);
 		fake_request_release(&requests[i]);
 	}
 	read_on(self, fd, answer_length);
@@ -610,6 +674,19 @@ Test(client_pipeline, cancel_takes_back_what_was_not_sent_yet)
 	CHECK_EQ(atomic_load(&broker.cancels), 0);
 }
 
+Test(client_pipeline, cancel_takes_back_what_has_only_been_gathered)
+{
+	uint64_t ticket;
+
+	start(fake_serve);
+	ticket = send_update("x");
+	CHECK_OK(poolite_cancel_sent(pipeline, ticket, &error), &error);
+	CHECK(poolite_pipeline_wants(pipeline) == POLLIN, "there is nothing to write");
+	expect(send_update("x"), POOLITE_OK, POOLITE_DONE_NO);
+	expect(ticket, POOLITE_CANCELLED, POOLITE_DONE_NO);
+	CHECK_EQ(atomic_load(&broker.requests), 2);
+}
+
 Test(client_pipeline, half_a_request_is_cancelled_behind_its_other_half)
 {
 	uint64_t large;
@@ -661,6 +738,29 @@ Test(client_pipeline, a_late_answer_is_none_and_the_others_go_on)
 		turn(-1);
 	expect(third, POOLITE_OK, POOLITE_DONE_NO);
 	CHECK_EQ(poolite_pipeline_timeout_ms(pipeline), -1);
+}
+
+/* Never answer one request, and serve those who come later. */
+static void forget_one(struct fake_broker *self)
+{
+	int fd = accept_pipeline(self);
+	struct fake_request request;
+
+	fake_read(self, fd, &request);
+	fake_request_release(&request);
+	fake_serve(self);
+	close(fd);
+}
+
+Test(client_pipeline, a_socket_that_owes_an_answer_is_not_used_again)
+{
+	client_open_hasty(&db, broker.path, 300, 1, 0);
+	start(forget_one);
+	expect(send_update("x"), POOLITE_OUTCOME_UNKNOWN, POOLITE_DONE_UNKNOWN);
+	poolite_pipeline_close(pipeline);
+	pipeline = NULL;
+	CHECK_OK(poolite_ping(db, &error), &error);
+	CHECK_EQ(atomic_load(&broker.connections), 2);
 }
 
 Test(client_pipeline, what_a_deaf_broker_does_not_take_in_time_was_not_carried_out)
