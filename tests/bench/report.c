@@ -216,9 +216,12 @@ static void write_figure(char cell[CELL], const char *unit, double figure)
 			snprintf(cell, CELL, "%.1f ms", figure / 1e6);
 		else
 			snprintf(cell, CELL, "%.1f us", figure / 1e3);
-	} else if (figure >= 1000) {
-		snprintf(cell, CELL, "%.0f,%03.0f/s", (double)(long)(figure / 1000),
-		    (double)((long)figure % 1000));
+	} else if (figure >= 1e6) {
+		snprintf(cell, CELL, "%ld,%03ld,%03ld/s", (long)figure / 1000000,
+		    (long)figure / 1000 % 1000, (long)figure % 1000);
+	} else if (figure >= 1e3) {
+		snprintf(
+		    cell, CELL, "%ld,%03ld/s", (long)figure / 1000, (long)figure % 1000);
 	} else {
 		snprintf(cell, CELL, "%.0f/s", figure);
 	}
