@@ -66,12 +66,17 @@ END_OF_FILE
 	await redis redis-cli -s redis.sock PING
 }
 
+# is_alive PID: and not just waiting for its parent, whoever that is by now, to notice.
+is_alive() {
+	grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/status"
+}
+
 stop() {
 	[ -e pids ] || return 0
 	# The last one started first: pgbouncer, then what it is connected to.
 	tac pids | while read -r signal pid; do
 		kill "-$signal" "$pid" 2>/dev/null || continue
-		while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+		while is_alive "$pid"; do sleep 0.05; done
 	done
 	rm pids
 }
