@@ -318,29 +318,32 @@ void dispatch_message(struct session *session, const uint8_t *message, size_t le
 {
 	struct broker *broker = broker_of(session);
 	struct client *client = client_of(session);
+	struct job *job = job_create(message, len, &broker->budget);
 	struct poolite__request request;
-	struct poolite__failure failure = {0};
+	struct poolite__failure failure;
 	bool has_msgid;
-	struct job *job;
-	int rc = poolite__read_request(message, len, &request, &has_msgid, &failure);
+	int rc = poolite__read_request(
+	    job ? job->message : message, len, &request, &has_msgid, &failure);
 
 	if (!client || (rc && !has_msgid)) {
 		if (!client)
 			poolite__fail(&failure, POOLITE_OVERLOADED, "out of memory");
 		session_break(session, &failure);
+		job_free(job);
 		return;
 	}
 	if (rc == 0 && request.is_notification) {
 		take_notification(session, &request);
+		job_free(job);
 		return;
 	}
-	job = job_create(message, len, &broker->budget);
 	if (!job) {
 		refuse_overloaded(session, &request);
 		return;
 	}
-	poolite__read_request(job->message, len, &job->request, &has_msgid, &failure);
-	job->failure = failure;
+	job->request = request;
+	if (rc)
+		job->failure = failure;
 	if (rc == 0)
 		poolite__read_params(&job->request, &job->failure);
 	job->session = session;

@@ -84,27 +84,15 @@ static int grow(struct poolite__buf *buf, size_t extra)
 	return need < cap ? grow_to(buf, need) : POOLITE_OVERLOADED;
 }
 
-int poolite__buf_reserve(struct poolite__buf *buf, size_t extra)
+int poolite__buf_grow(struct poolite__buf *buf, size_t extra)
 {
 	if (buf->failed)
 		return buf->failed;
-	if (extra <= buf->cap - buf->len)
-		return 0;
 	if (extra > buf->max - buf->len)
 		buf->failed = POOLITE_TOO_LARGE;
 	else
 		buf->failed = grow(buf, extra);
 	return buf->failed;
-}
-
-int poolite__buf_append(struct poolite__buf *buf, const void *data, size_t len)
-{
-	if (poolite__buf_reserve(buf, len))
-		return buf->failed;
-	if (len > 0)
-		memcpy(buf->data + buf->len, data, len);
-	buf->len += len;
-	return 0;
 }
 
 void poolite__buf_consume(struct poolite__buf *buf, size_t len)

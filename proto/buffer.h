@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <msgpack.h>
 
@@ -40,10 +41,29 @@ void poolite__buf_init(
 void poolite__buf_release(struct poolite__buf *buf);
 /** Forget the content from ${len} on, and any failure; keeps the memory. */
 void poolite__buf_truncate(struct poolite__buf *buf, size_t len);
+/** poolite__buf_reserve, when there is no room yet. */
+int poolite__buf_grow(struct poolite__buf *buf, size_t extra);
+
 /** Make room for ${extra} more bytes.  0, or the failure's code. */
-int poolite__buf_reserve(struct poolite__buf *buf, size_t extra);
+static inline int poolite__buf_reserve(struct poolite__buf *buf, size_t extra)
+{
+	if (extra <= buf->cap - buf->len && !buf->failed)
+		return 0;
+	return poolite__buf_grow(buf, extra);
+}
+
 /** Append.  0, or the failure's code. */
-int poolite__buf_append(struct poolite__buf *buf, const void *data, size_t len);
+static inline int poolite__buf_append(
+    struct poolite__buf *buf, const void *data, size_t len)
+{
+	if (poolite__buf_reserve(buf, len))
+		return buf->failed;
+	if (len > 0)
+		memcpy(buf->data + buf->len, data, len);
+	buf->len += len;
+	return 0;
+}
+
 /** Drop the first ${len} bytes (<= buf->len). */
 void poolite__buf_consume(struct poolite__buf *buf, size_t len);
 

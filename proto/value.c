@@ -12,24 +12,28 @@
 /* Bytes of a name that a message repeats. */
 #define NAME_SHOWN 64
 
+/* How many bytes from ${bytes} on are ASCII, which most text is. */
+static size_t ascii_len(const uint8_t *bytes, size_t len)
+{
+	size_t at = 0;
+
+	for (uint64_t eight; len - at >= sizeof eight; at += sizeof eight) {
+		memcpy(&eight, bytes + at, sizeof eight);
+		if (eight & UINT64_C(0x8080808080808080))
+			break;
+	}
+	while (at < len && bytes[at] < 0x80)
+		at++;
+	return at;
+}
+
 bool poolite__is_utf8(const void *data, size_t len)
 {
 	const uint8_t *bytes = data;
 	size_t at = 0;
 
-	while (at < len) {
-		size_t sequence;
-		uint64_t eight;
-
-		while (len - at >= sizeof eight) { /* ASCII, which most text is */
-			memcpy(&eight, bytes + at, sizeof eight);
-			if (eight & UINT64_C(0x8080808080808080))
-				break;
-			at += sizeof eight;
-		}
-		if (at == len)
-			break;
-		sequence = poolite__utf8_len(bytes + at, len - at);
+	while ((at += ascii_len(bytes + at, len - at)) < len) {
+		size_t sequence = poolite__utf8_len(bytes + at, len - at);
 		if (sequence == 0)
 			return false;
 		at += sequence;
@@ -45,11 +49,14 @@ static int pack_bytes(
 
 	if (len > UINT32_MAX && !buf->failed)
 		buf->failed = POOLITE_TOO_LARGE;
-	if (buf->failed || poolite__buf_reserve(buf, len + 1))
+	if (poolite__buf_reserve(buf, len + 1))
 		return buf->failed;
 	if (is_text && len < 32) {
-		buf->data[buf->len++] = (uint8_t)(0xa0 | len);
-		return poolite__buf_append(buf, data, len);
+		buf->data[buf->len] = (uint8_t)(0xa0 | len);
+		if (len > 0)
+			memcpy(buf->data + buf->len + 1, data, len);
+		buf->len += len + 1;
+		return 0;
 	}
 	poolite__packer_init(&packer, buf);
 	if (is_text)
