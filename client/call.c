@@ -9,7 +9,8 @@
 /* An answer may be this large even when no broker has told its limit. */
 #define ANSWER_BYTES_MAX ((size_t)1 << 30)
 /* Between two attempts when a broker hangs up on us. */
-#define RETRY_MS 10
+#define RETRY_MS       10
+#define RETRY_LATER_MS 100
 /* A request that ends one broker after the other is not to go on doing so. */
 #define RESENDS_MAX 2
 
@@ -208,7 +209,7 @@ int poolite__call_any(struct poolite__call *call, struct poolite *handle, int pa
 		if (!may_again || poolite__now_ms() >= deadline)
 			return failure->code;
 		if (should_pause)
-			poll(NULL, 0, RETRY_MS);
+			poll(NULL, 0, call->resent > 1 ? RETRY_LATER_MS : RETRY_MS);
 	}
 }
 
