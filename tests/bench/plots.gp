@@ -24,12 +24,12 @@ is_there(path) = int(system("test -s '" . path . "' && echo 1 || echo 0"))
 
 # Where each line ends and what all of them span, for labels that do not overlap.
 survey = '\
-low = 1e300; high = 0; shown = ""; \
+low = 1e300; high = 0; right = 1; shown = ""; \
 do for [i = 1:6] { \
 	found[i] = is_there(file(i)); \
 	if (found[i]) { \
 		shown = shown . " " . i; \
-		stats file(i) using (low = $2 < low ? $2 : low, high = $2 > high ? $2 : high, last = $2) nooutput; \
+		stats file(i) using (low = $2 < low ? $2 : low, high = $2 > high ? $2 : high, right = $1 > right ? $1 : right, last = $2) nooutput; \
 		place[i] = last \
 	} \
 }; \
@@ -77,13 +77,14 @@ do for [kind in "png svg"] { \
 
 # ---- throughput against the number of clients
 set logscale x 2
-set xrange [0.9:*]
 set xtics (1, 2, 4, 8, 16, 32, 64, 128)
 set xlabel "clients, each with one request at a time"
 set ytics ("100" 100, "200" 200, "500" 500, "1,000" 1e3, "2,000" 2e3, "5,000" 5e3, "10,000" 1e4, \
 	"20,000" 2e4, "50,000" 5e4, "100,000" 1e5, "200,000" 2e5, "500,000" 5e5, "1,000,000" 1e6)
-lines_of_plot = 'plot [][low:high] for [i in shown] file(i) using 1:2:3:4 \
-	with yerrorlines linecolor rgb color[int(i)] pointtype shape[int(i)] pointsize 1.2 linewidth thick[int(i)]'
+lines_of_plot = 'plot [0.9:right * 1.1][low:high] for [i in shown] file(i) using 1:2:3:4 \
+	with yerrorbars linecolor rgb color[int(i)] pointtype -1 linewidth 1, \
+	for [i in shown] file(i) using 1:2 \
+	with linespoints linecolor rgb color[int(i)] pointtype shape[int(i)] pointsize 1.2 linewidth thick[int(i)]'
 
 plot = "throughput-read"
 set title "Point reads a second (higher is better)\n{/*0.75 " . note . "}"
