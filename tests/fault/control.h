@@ -1,7 +1,7 @@
 /* control.h - what a test and a faulty broker share: which fault comes when.
  *
  * A file, mapped by both.  The test arms faults, also while the broker runs, and
- * reads what came of them; the parts under shim/ obey.  $POOLITE_FAULTS names it.
+ * reads what came of them; the parts under shim/ obey.  $FAULTY_CONTROL names it.
  */
 #ifndef POOLITE_TESTS_FAULT_CONTROL_H
 #define POOLITE_TESTS_FAULT_CONTROL_H
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FAULTS_VARIABLE "POOLITE_FAULTS"
+#define FAULTS_VARIABLE "FAULTY_CONTROL"
 
 /* Operations on files that can fail. */
 enum fault_op {

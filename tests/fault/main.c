@@ -22,6 +22,8 @@ static const struct fault_test tests[] = {
     {"T2", "the broker is killed at named points", 10, test_failpoints},
     {"T3", "the power goes", 40, test_power_cut},
     {"T4", "operations on files fail", 15, test_io_faults},
+    {"T5", "allocations are refused", 20, test_no_memory},
+    {"T7", "members of a group make mistakes", 10, test_isolation},
     {"T13", "the disk is full", 6, test_full_disk},
     {"T15", "holders of transactions die", 10, test_holders},
     {"T17", "SIGTERM under load", 8, test_terminate},

@@ -256,17 +256,20 @@ static int on_delete(sqlite3_vfs *vfs, const char *name, int sync_folder)
 	return real_vfs->xDelete(real_vfs, name, sync_folder);
 }
 
-static void install(void)
+/* False when SQLite has no memory to begin with; the next open tries again. */
+static bool install(void)
 {
 	static sqlite3_vfs vfs;
 
 	real_vfs = sqlite3_vfs_find(NULL);
+	if (!real_vfs)
+		return false;
 	vfs = *real_vfs;
 	vfs.szOsFile = (int)sizeof(struct file) + real_vfs->szOsFile;
 	vfs.zName = "faulty";
 	vfs.xOpen = on_open;
 	vfs.xDelete = on_delete;
-	sqlite3_vfs_register(&vfs, 1);
+	return sqlite3_vfs_register(&vfs, 1) == SQLITE_OK;
 }
 
 int __real_sqlite3_open_v2(
@@ -278,8 +281,11 @@ int __wrap_sqlite3_open_v2(
 int __wrap_sqlite3_open_v2(
     const char *path, sqlite3 **db, int flags, const char *vfs_name)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static bool is_installed;
 
-	pthread_once(&once, install);
+	pthread_mutex_lock(&mutex);
+	if (!is_installed)
+		is_installed = install();
+	pthread_mutex_unlock(&mutex);
 	return __real_sqlite3_open_v2(path, db, flags, vfs_name);
 }

@@ -1,4 +1,5 @@
-/* T4: the n-th operation on the database's files fails, for every n, once or from then on. */
+/* T4 and T5: the n-th operation on the database's files fails, or the n-th allocation, for
+ * every n, once or from then on. */
 #include <signal.h>
 #include <string.h>
 
@@ -12,16 +13,22 @@
 #define CLIENTS  4
 #define REQUESTS 12
 /* A quick run takes one n of so many. */
-#define QUICK_STEP 7
+#define QUICK_STEP        7
+#define QUICK_STEP_MEMORY 23
+/* Instead of an operation: an allocation. */
+#define FAULT_MEMORY FAULT_OPS
+#define FAULTS_MAX   8
 /* The broker's own exit statuses: fine, it did not start, the disk failed. */
 #define STATUS_NO_START 1
 #define STATUS_UNKNOWN  74
+/* What shim/crash.c writes when libuv, which has no other way, aborts for lack of memory. */
+#define LIBUV_ABORTS "aborted by libuv"
 
 static const struct fault {
 	const char *what;
 	enum fault_op op;
 	int code;
-} faults[] = {
+} io_faults[] = {
     {"read", FAULT_READ, SQLITE_IOERR_READ},
     {"write, IOERR", FAULT_WRITE, SQLITE_IOERR_WRITE},
     {"write, FULL", FAULT_WRITE, SQLITE_FULL},
@@ -30,13 +37,14 @@ static const struct fault {
     {"file size", FAULT_FILE_SIZE, SQLITE_IOERR_FSTAT},
     {"shared memory", FAULT_SHM_MAP, SQLITE_IOERR_SHMMAP},
 };
-#define FAULTS (sizeof faults / sizeof *faults)
+
+static const struct fault memory_faults[] = {{"an allocation", FAULT_MEMORY, 0}};
 
 struct tally {
-	_Atomic uint64_t next[2 * FAULTS]; /* the n to try */
-	_Atomic bool is_clean[2 * FAULTS]; /* a run went by without reaching its n */
+	_Atomic uint64_t next[2 * FAULTS_MAX]; /* the n to try */
+	_Atomic bool is_clean[2 * FAULTS_MAX]; /* a run went by without reaching its n */
 	_Atomic uint64_t faults, runs, acks, bystanders, wrong;
-	_Atomic uint64_t not_started, stopped, odd_ends;
+	_Atomic uint64_t not_started, stopped, libuv_aborts, odd_ends;
 	_Atomic uint64_t lost, ghosts, torn, damaged;
 	_Atomic unsigned stories;
 };
@@ -44,14 +52,18 @@ struct tally {
 struct work {
 	const struct effort *effort;
 	struct tally *tally;
+	const struct fault *faults;
+	size_t count;
+	uint64_t step;
+	uint32_t tolerated;
 };
 
-static struct ledger *make_ledger(void)
+static struct ledger *make_ledger(uint32_t tolerated)
 {
 	struct ledger_options options = {
 	    .clients = CLIENTS,
 	    .requests = REQUESTS,
-	    .tolerated = LEDGER_CODE(POOLITE_STORAGE) | LEDGER_CODE(POOLITE_NO_BROKER) |
+	    .tolerated = tolerated | LEDGER_CODE(POOLITE_NO_BROKER) |
 		LEDGER_CODE(POOLITE_OUTCOME_UNKNOWN) | LEDGER_CODE(POOLITE_SHUTTING_DOWN),
 	    .payload_bytes = 1500,
 	    .ends_with_broker = true,
@@ -105,10 +117,15 @@ static bool fail_once(struct work *work, struct faulty *faulty, const struct fau
 	ledger->acks = ledger->bystanders = ledger->wrong = ledger->has_story = 0;
 	memset(ledger->codes, 0, sizeof ledger->codes);
 	ledger->options.seed = work->effort->seed;
-	faulty->control->fail_op = (int)fault->op;
-	faulty->control->fail_code = fault->code;
-	faulty->control->fail_for_ever = for_ever;
-	faulty->control->fail_at = n;
+	if (fault->op == FAULT_MEMORY) {
+		faulty->control->refuse_for_ever = for_ever;
+		faulty->control->refuse_at = n;
+	} else {
+		faulty->control->fail_op = (int)fault->op;
+		faulty->control->fail_code = fault->code;
+		faulty->control->fail_for_ever = for_ever;
+		faulty->control->fail_at = n;
+	}
 	status = faulty_run(faulty);
 	tally->runs++;
 	ledger_check(ledger, faulty->broker.database, &verdict);
@@ -120,6 +137,8 @@ static bool fail_once(struct work *work, struct faulty *faulty, const struct fau
 		tally->not_started++;
 	} else if (status == STATUS_UNKNOWN) {
 		tally->stopped++;
+	} else if (status == 128 + SIGABRT && strstr(faulty->broker.log, LIBUV_ABORTS)) {
+		tally->libuv_aborts++;
 	} else if (status != 0) {
 		tally->odd_ends++;
 		tell(tally, fault, n, for_ever, last_words(&faulty->broker), status);
@@ -133,39 +152,27 @@ static void fail_all(unsigned index, void *context)
 {
 	struct work *work = context;
 	struct tally *tally = work->tally;
-	uint64_t step = work->effort->is_long ? 1 : QUICK_STEP;
 	struct faulty faulty;
 
 	(void)index;
-	faulty_make(&faulty, make_ledger(),
+	faulty_make(&faulty, make_ledger(work->tolerated),
 	    (const char *const[]){"--checkpoint-pages", "15", "--cache", "64K",
-		"--max-connections", "4", "--log-level", "info", NULL});
-	for (size_t which = 0; which < 2 * FAULTS; which++) {
+		"--connection-timeout", "0.3", "--max-connections", "4", "--log-level",
+		"info", NULL});
+	for (size_t which = 0; which < 2 * work->count; which++) {
 		while (!tally->is_clean[which] && check_seconds() < work->effort->until) {
-			uint64_t n = 1 + step * atomic_fetch_add(&tally->next[which], 1);
-			if (!fail_once(work, &faulty, &faults[which / 2], which % 2, n))
+			uint64_t n =
+			    1 + work->step * atomic_fetch_add(&tally->next[which], 1);
+			if (!fail_once(
+				work, &faulty, &work->faults[which / 2], which % 2, n))
 				tally->is_clean[which] = true;
 		}
 	}
 }
 
-void test_io_faults(const struct effort *effort)
+/* Everything that both have to reach alike. */
+static void report_tally(const struct tally *tally)
 {
-	struct tally *tally = shared_memory(sizeof *tally);
-	struct work work = {effort, tally};
-	unsigned clean = 0;
-
-	clients_run(WORKERS, fail_all, &work);
-	for (size_t which = 0; which < 2 * FAULTS; which++)
-		clean += tally->is_clean[which];
-	report_amount(
-	    "runs, each with an n-th operation failing", (double)tally->runs, 150, 1500);
-	report_amount("operations that failed", (double)tally->faults, 500, 5000);
-	report_amount(
-	    "kinds of fault tried up to the last n", clean, 2 * FAULTS, 2 * FAULTS);
-	report_amount("writes answered OK before", (double)tally->acks, 1000, 10000);
-	report_amount(
-	    "brokers that stopped with status 74", (double)tally->stopped, 10, 100);
 	report_exactly("brokers that ended in any other way", (double)tally->odd_ends, 0);
 	report_exactly("lost", (double)tally->lost, 0);
 	report_exactly("ghost", (double)tally->ghosts, 0);
@@ -175,4 +182,64 @@ void test_io_faults(const struct effort *effort)
 	report_exactly("integrity or foreign keys damaged", (double)tally->damaged, 0);
 	report_note("     %llu did not start, and said why",
 	    (unsigned long long)tally->not_started);
+}
+
+/* Kinds of fault that were tried up to the last n, once and for ever. */
+static unsigned run_faults(struct work *work)
+{
+	unsigned clean = 0;
+
+	clients_run(WORKERS, fail_all, work);
+	for (size_t which = 0; which < 2 * work->count; which++)
+		clean += work->tally->is_clean[which];
+	return clean;
+}
+
+void test_io_faults(const struct effort *effort)
+{
+	struct tally *tally = shared_memory(sizeof *tally);
+	struct work work = {
+	    .effort = effort,
+	    .tally = tally,
+	    .faults = io_faults,
+	    .count = sizeof io_faults / sizeof *io_faults,
+	    .step = effort->is_long ? 1 : QUICK_STEP,
+	    .tolerated = LEDGER_CODE(POOLITE_STORAGE),
+	};
+	double clean = run_faults(&work), kinds = 2.0 * (double)work.count;
+
+	report_amount(
+	    "runs, each with an n-th operation failing", (double)tally->runs, 150, 1500);
+	report_amount("operations that failed", (double)tally->faults, 500, 5000);
+	report_amount("kinds of fault tried up to the last n", clean, kinds, kinds);
+	report_amount("writes answered OK", (double)tally->acks, 1000, 10000);
+	report_amount(
+	    "brokers that stopped with status 74", (double)tally->stopped, 10, 100);
+	report_tally(tally);
+}
+
+void test_no_memory(const struct effort *effort)
+{
+	struct tally *tally = shared_memory(sizeof *tally);
+	struct work work = {
+	    .effort = effort,
+	    .tally = tally,
+	    .faults = memory_faults,
+	    .count = 1,
+	    .step = effort->is_long ? 1 : QUICK_STEP_MEMORY,
+	    /* After an unknown COMMIT it refuses writes; without memory for a reader
+	     * reads wait in vain. */
+	    .tolerated = LEDGER_CODE(POOLITE_OVERLOADED) | LEDGER_CODE(POOLITE_STORAGE) |
+		LEDGER_CODE(POOLITE_POOL_TIMEOUT),
+	};
+	double clean = run_faults(&work);
+
+	report_amount(
+	    "runs, each with an n-th allocation refused", (double)tally->runs, 200, 5000);
+	report_amount("allocations refused", (double)tally->faults, 1000, 50000);
+	report_amount("once, and for ever, up to the last n", clean, 2, 2);
+	report_amount("writes answered OK", (double)tally->acks, 1000, 50000);
+	report_tally(tally);
+	report_note("     %llu ended in libuv's own abort()",
+	    (unsigned long long)tally->libuv_aborts);
 }
