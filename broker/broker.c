@@ -259,6 +259,10 @@ static int start_loop(struct broker *broker, char *error, size_t error_size)
 		return 0;
 	snprintf(
 	    error, error_size, "cannot start the event loop: no memory or descriptors");
+	if (broker->loop) {
+		loop_close(broker->loop);
+		loop_run(broker->loop); /* until its handles are closed */
+	}
 	return -1;
 }
 

@@ -24,4 +24,11 @@ void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/**
+ * For what the broker cannot go on without: an error's line, and the end of the
+ * program at once, status 1.  As after kill -9, whoever starts next recovers.
+ */
+_Noreturn void log_and_exit(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
 #endif

@@ -76,8 +76,9 @@ static void roll_back(struct transaction *transaction)
 	    job_create(NULL, 0, NULL); /* never refused for the budget's sake */
 
 	assert(!transaction->running);
+	/* A transaction that cannot be ended would hold the writer for ever. */
 	if (!job)
-		abort(); /* a transaction that cannot be ended would hold the writer for ever */
+		log_and_exit("no memory to roll a transaction back");
 	job->kind = JOB_ROLLBACK;
 	job->session = transaction->session;
 	job->home = transaction->broker->completion;

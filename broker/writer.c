@@ -122,9 +122,9 @@ void writer_reopen(struct writer *writer)
 	set_connection(writer, NULL);
 	database_disconnect(writer->database, old);
 	if (database_connect(writer->database, CONNECTION_WRITER, &fresh, &failure)) {
-		log_error("the writer's connection cannot be opened again: %s",
+		/* A restart recovers; going on without a writer does not. */
+		log_and_exit("the writer's connection cannot be opened again: %s",
 		    failure.message);
-		abort(); /* a restart recovers; going on without a writer does not */
 	}
 	log_debug("writer: connection replaced");
 	connection_give_files(fresh, files);
@@ -314,7 +314,9 @@ static int warm_up(struct writer *writer, struct poolite__failure *failure)
 		return rc;
 	FAILPOINT("start_before_first_rollback");
 	connection_rollback(writer->connection);
-	connection_remember_files(writer->connection);
+	rc = connection_remember_files(writer->connection, failure);
+	if (rc)
+		return rc;
 	connection_saw_foreign_commit(writer->connection);
 	atomic_store(
 	    &writer->counters.wal_bytes, connection_wal_bytes(writer->connection));

@@ -8,6 +8,8 @@
 
 #include "broker/log.h"
 
+/* A ROLLBACK for which there is no memory is tried again. */
+#define ROLLBACK_TRIES 3
 /* VM instructions between two looks at the clock: about 10 us. */
 #define PROGRESS_STEPS 1000
 /* On the fast one, where a step may be a function over FAST_VALUE_BYTES: about 1 us. */
@@ -442,13 +444,21 @@ int connection_commit(struct connection *connection, struct poolite__failure *fa
 
 void connection_rollback(struct connection *connection)
 {
+	int rc = SQLITE_OK;
+
+	/* Compiled again, for a schema may have changed, it needs memory, and that may be
+	 * short for a moment only. */
+	for (int i = 0; i < ROLLBACK_TRIES; i++) {
+		if (!connection_in_transaction(connection))
+			return;
+		rc = connection_run_own(connection, OWN_ROLLBACK);
+	}
 	if (!connection_in_transaction(connection))
 		return;
-	connection_run_own(connection, OWN_ROLLBACK);
-	if (!connection_in_transaction(connection))
-		return;
+	if ((rc & 0xff) == SQLITE_NOMEM)
+		log_and_exit("no memory for a ROLLBACK");
+	log_error("ROLLBACK failed: %s", sqlite3_errstr(rc));
 	/* Only an open statement or a lost page cache could prevent it: our own bug. */
-	log_error("ROLLBACK failed: %s", sqlite3_errmsg(connection->db));
 	abort();
 }
 

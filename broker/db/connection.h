@@ -137,8 +137,10 @@ int connection_checkpoint(struct connection *connection, enum connection_checkpo
 void connection_leave_wal(struct connection *connection);
 
 struct connection_files;
-/** Remember which files are open.  Once, after the first transaction, so that all three exist. */
-void connection_remember_files(struct connection *connection);
+/** Remember which files are open.  Once, after the first transaction, so that all three exist.
+ *  0, or OVERLOADED with ${failure}. */
+int connection_remember_files(
+    struct connection *connection, struct poolite__failure *failure);
 /** What it remembers is the caller's now, and its successor's next: it must have opened the same. */
 struct connection_files *connection_take_files(struct connection *connection);
 /** ${files} (taken) are what ${connection} must have open. */

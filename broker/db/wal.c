@@ -56,21 +56,26 @@ static void look_up(struct connection_file *file)
 	file->ino = st.st_ino;
 }
 
-void connection_remember_files(struct connection *connection)
+int connection_remember_files(
+    struct connection *connection, struct poolite__failure *failure)
 {
 	static const char *const suffixes[FILE_COUNT] = {"", "-wal", "-shm"};
 	const char *path = sqlite3_db_filename(connection->db, "main");
 
 	connection->files = calloc(1, sizeof *connection->files);
 	if (!connection->files)
-		abort(); /* at start only */
+		return poolite__fail(failure, POOLITE_OVERLOADED, "out of memory");
 	/* stat() only: an open() and close() of these files would drop SQLite's locks. */
 	for (int i = 0; i < FILE_COUNT; i++) {
 		struct connection_file *file = &connection->files->at[i];
-		if (asprintf(&file->path, "%s%s", path, suffixes[i]) < 0)
-			abort();
+		if (asprintf(&file->path, "%s%s", path, suffixes[i]) < 0) {
+			file->path = NULL;
+			return poolite__fail(
+			    failure, POOLITE_OVERLOADED, "out of memory");
+		}
 		look_up(file);
 	}
+	return 0;
 }
 
 struct connection_files *connection_take_files(struct connection *connection)

@@ -190,12 +190,15 @@ static void flush(struct session *session)
 
 static void send_buf(struct session *session, struct poolite__buf *buf)
 {
-	if (buf->len == 0 || session->is_gone || session->state == SESSION_CLOSING) {
+	bool is_whole = !buf->failed;
+
+	if (!is_whole || buf->len == 0 || session->is_gone ||
+	    session->state == SESSION_CLOSING)
 		poolite__buf_release(buf);
-		return;
-	}
-	/* An answer that cannot be sent ends the session, never silently. */
-	if (!outbox_push(&session->out, buf))
+	else
+		is_whole = outbox_push(&session->out, buf);
+	/* An answer for which there is no memory ends the session, never silently. */
+	if (!is_whole)
 		start_closing(session);
 }
 

@@ -1,0 +1,154 @@
+/* What the broker does when the machine has no memory for it: never silence, never a crash.
+ *
+ * These brokers are poolited-faulty, whose malloc refuses to order.
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/fault/control.h"
+#include "tests/support/check.h"
+#include "tests/support/wire.h"
+
+/* Allocations from the arming on, among which the refusals begin. */
+#define OFFSETS 12
+
+static struct poolited broker;
+static struct control *control;
+
+static void name_control(struct poolited *starting)
+{
+	char path[64];
+
+	snprintf(path, sizeof path, "%s/control", starting->folder);
+	setenv(FAULTS_VARIABLE, path, 1);
+}
+
+static void set_up(void)
+{
+	char path[64];
+	int fd;
+
+#ifdef __SANITIZE_ADDRESS__
+	cr_skip_test("the sanitizer brings a malloc of its own");
+#endif
+	poolited_make(&broker, (const char *const[]){NULL});
+	broker.program = BIN_DIR "/poolited-faulty";
+	broker.prepare = name_control;
+	snprintf(path, sizeof path, "%s/control", broker.folder);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	CHECK(fd >= 0 && ftruncate(fd, sizeof *control) == 0, "cannot make %s", path);
+	control = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(control != MAP_FAILED, "mmap");
+	close(fd);
+}
+
+static void tear_down(void)
+{
+	poolited_end(&broker);
+}
+
+TestSuite(broker_memory, .init = set_up, .fini = tear_down, .timeout = 60);
+
+static void refuse_from(uint64_t offset)
+{
+	control->refuse_for_ever = true;
+	control->refuse_at = control->allocations + offset;
+}
+
+static void refuse_nothing(void)
+{
+	control->refuse_at = 0;
+}
+
+/* Where it cannot go on without memory it ends, and says so; never by a signal. */
+static void run_again_if_ended(void)
+{
+	siginfo_t ended = {0};
+
+	CHECK_EQ(waitid(P_PID, (id_t)broker.pid, &ended, WEXITED | WNOHANG | WNOWAIT), 0);
+	if (ended.si_pid == 0)
+		return;
+	CHECK_EQ(poolited_wait(&broker), EXIT_FAILURE);
+	poolited_run(&broker);
+}
+
+/* Answered or ended, but not left waiting. */
+static void expect_answer_or_end(struct wire *wire, uint32_t msgid)
+{
+	const struct reply *reply;
+
+	do
+		reply = wire_next(wire);
+	while (reply && !reply->is_notification && reply->msgid != msgid);
+}
+
+Test(broker_memory, request_for_whose_answer_there_is_none_ends_its_session)
+{
+	struct wire *other;
+
+	poolited_run(&broker);
+	other = wire_open(&broker);
+	update(other, "CREATE TABLE t (x)");
+	for (uint64_t offset = 1; offset <= OFFSETS; offset++) {
+		struct wire *wire = wire_open(&broker);
+		update(wire, "INSERT INTO t VALUES (1)");
+		refuse_from(offset);
+		expect_answer_or_end(
+		    wire, wire_sql(wire, "update", "INSERT INTO t VALUES (2)"));
+		refuse_nothing();
+		wire_close(wire);
+	}
+	update(other, "INSERT INTO t VALUES (3)");
+	CHECK(control->injected >= OFFSETS / 2, "hardly anything was refused");
+}
+
+Test(broker_memory, begin_for_whose_answer_there_is_none_ends_its_session)
+{
+	poolited_run(&broker);
+	for (uint64_t offset = 1; offset <= OFFSETS; offset++) {
+		struct wire *wire = wire_open(&broker);
+		ask(wire, "begin"); /* compiles what the end of one needs */
+		ask(wire, "rollback");
+		refuse_from(offset);
+		expect_answer_or_end(wire, wire_bare(wire, "begin"));
+		wire_close(wire);
+		process_pause(0.05); /* for the rollback, or the end */
+		refuse_nothing();
+		run_again_if_ended();
+	}
+	/* The writer is free again. */
+	update(wire_open(&broker), "CREATE TABLE t (x)");
+	CHECK(control->injected >= OFFSETS / 2, "hardly anything was refused");
+}
+
+Test(broker_memory, start_without_it_says_so)
+{
+	unsigned refused = 0;
+
+	for (uint64_t n = 1; n < 1000; n += 11) {
+		int status;
+		control->allocations = 0;
+		control->refuse_for_ever = true;
+		control->refuse_at = n;
+		if (poolited_try_run(&broker))
+			break;
+		status = poolited_wait(&broker);
+		refuse_nothing();
+		refused++;
+		/* libuv knows no other way than abort() in a few places. */
+		CHECK(status == EXIT_FAILURE ||
+			strstr(broker.log, "aborted by libuv") != NULL,
+		    "without allocation %d: status %d\n%s", (int)n, status, broker.log);
+	}
+	refuse_nothing();
+	if (broker.pid)
+		poolited_kill(&broker);
+	CHECK(refused >= 20, "only %u starts failed", refused);
+}
