@@ -1,0 +1,126 @@
+/* T12: more clients than the broker has descriptors for. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "tests/fault/fault.h"
+#include "tests/support/check.h"
+#include "tests/support/wire.h"
+
+#define CONNECTS 5000
+
+static struct poolited broker;
+static rlim_t descriptors;
+
+static void limit_descriptors(struct poolited *starting)
+{
+	struct rlimit limit = {descriptors, descriptors};
+
+	(void)starting;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Seconds of processor that the broker has used. */
+static double cpu_seconds(void)
+{
+	unsigned long user, system;
+	char path[40], text[1000];
+	FILE *file;
+	size_t len;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)broker.pid);
+	file = fopen(path, "re");
+	CHECK(file, "%s: %s", path, strerror(errno));
+	len = fread(text, 1, sizeof text - 1, file);
+	text[len] = '\0';
+	fclose(file);
+	CHECK(sscanf(strrchr(text, ')'),
+		  ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+		  &system) == 2,
+	    "cannot read %s", path);
+	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static int connect_once(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -1;
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", broker.socket);
+	/* A full backlog is an answer too. */
+	if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+struct load {
+	double busiest; /* part of a processor while saturated and idle */
+	struct spans recovered;
+	uint64_t connects, runs;
+};
+
+static void saturate(struct load *load)
+{
+	static int fds[CONNECTS];
+	double started, used;
+
+	broker.prepare = limit_descriptors;
+	poolited_run(&broker);
+	for (int i = 0; i < CONNECTS; i++) {
+		fds[i] = connect_once();
+		load->connects++;
+	}
+	process_pause(0.3); /* what can be refused is */
+	used = cpu_seconds();
+	process_pause(1);
+	used = cpu_seconds() - used;
+	if (used > load->busiest)
+		load->busiest = used;
+	for (int i = 0; i < CONNECTS; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	started = check_seconds();
+	for (struct wire *wire = wire_open(&broker);;) {
+		uint32_t msgid = wire_bare(wire, "ping");
+		const struct reply *reply = wire_next(wire);
+		if (reply && !reply->is_notification && reply->msgid == msgid)
+			break;
+		wire_close(wire); /* turned away: those before are not gone yet */
+		wire = wire_open(&broker);
+		CHECK(check_seconds() < started + 30, "nobody is served any more");
+	}
+	spans_add(&load->recovered, check_seconds() - started);
+	wire_free_all();
+	CHECK_EQ(poolited_stop(&broker), 0);
+	load->runs++;
+}
+
+void test_descriptors(const struct effort *effort)
+{
+	struct rlimit own;
+	struct load load = {0};
+
+	CHECK(getrlimit(RLIMIT_NOFILE, &own) == 0 && own.rlim_max > CONNECTS + 100,
+	    "the test needs more descriptors than it may have");
+	own.rlim_cur = own.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &own);
+	poolited_make(&broker, (const char *const[]){NULL});
+	for (descriptors = 64; descriptors <= 256; descriptors += 64) {
+		if (!effort_goes_on(effort, 0, 1))
+			break;
+		saturate(&load);
+	}
+	report_at_least("limits tried, 64 to 256", (double)load.runs, 4);
+	report_at_least("connects", (double)load.connects, 4 * CONNECTS);
+	report_at_most("processor used while saturated, %", 100 * load.busiest, 20);
+	report_at_most("others gone to served again, longest, ms",
+	    spans_quantile_ms(&load.recovered, 1), 1000);
+}
