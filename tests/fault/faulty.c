@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/fault/fault.h"
@@ -54,6 +55,20 @@ void faulty_make(struct faulty *faulty, struct ledger *ledger, const char *const
 	faulty->control = make_control(&faulty->broker);
 	faulty->ledger = ledger;
 	faulty_renew(faulty);
+}
+
+void workers_run(unsigned count, client_role *role, void *context)
+{
+	pid_t pids[16];
+	int status;
+
+	CHECK(count <= 16, "too many workers");
+	for (unsigned i = 0; i < count; i++)
+		pids[i] = client_start(role, i, context);
+	for (unsigned i = 0; i < count; i++) {
+		CHECK(waitpid(pids[i], &status, 0) == pids[i] && status == 0,
+		    "a worker ended with wait status %d; its line says why", status);
+	}
 }
 
 void faulty_renew(struct faulty *faulty)

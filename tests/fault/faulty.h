@@ -15,6 +15,9 @@ struct faulty {
 /** Make the folder, the control and a database with the ledger's tables, on which nothing
  *  was done yet.  ${flags} end with NULL and are borrowed. */
 void faulty_make(struct faulty *faulty, struct ledger *ledger, const char *const *flags);
+/** Fork ${count} processes that play ${role}, and wait for as long as it takes; all must end well. */
+void workers_run(unsigned count, client_role *role, void *context);
+
 /** A fresh database, record and control for the next run, in the same folder. */
 void faulty_renew(struct faulty *faulty);
 

@@ -140,7 +140,7 @@ void test_failpoints(const struct effort *effort)
 
 	list_points(tally);
 	work.kills = tally->points * effort_amount(effort, 1, 50);
-	clients_run(WORKERS, kill_everywhere, &work);
+	workers_run(WORKERS, kill_everywhere, &work);
 	for (unsigned i = 0; i < tally->points; i++) {
 		if (tally->kills[i] > 0)
 			continue;

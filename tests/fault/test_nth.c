@@ -189,7 +189,7 @@ static unsigned run_faults(struct work *work)
 {
 	unsigned clean = 0;
 
-	clients_run(WORKERS, fail_all, work);
+	workers_run(WORKERS, fail_all, work);
 	for (size_t which = 0; which < 2 * work->count; which++)
 		clean += work->tally->is_clean[which];
 	return clean;

@@ -165,7 +165,7 @@ static void run_cuts(const struct effort *effort, const char *synchronous, uint6
 	    .effort = effort, .tally = tally, .synchronous = synchronous, .cuts = cuts};
 
 	work.changes = count_changes(&work);
-	clients_run(WORKERS, cut_many, &work);
+	workers_run(WORKERS, cut_many, &work);
 	report_note(
 	    "     synchronous=%s: a run makes %llu writes and syncs; %llu cuts dropped "
 	    "%llu of %llu sectors not synced",
