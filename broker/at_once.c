@@ -92,13 +92,18 @@ static void pack_pong(struct poolite__buf *out)
 	poolite__pack_cstr(&packer, "pong");
 }
 
+bool at_once_is(enum poolite__method method)
+{
+	return method == POOLITE__HELLO || method == POOLITE__PING ||
+	    method == POOLITE__STATS || method == POOLITE__HEALTH ||
+	    method == POOLITE__CANCEL;
+}
+
 bool at_once_answer(struct broker *broker, struct job *job)
 {
 	enum poolite__method method = job->request.method;
 
-	if (method != POOLITE__HELLO && method != POOLITE__PING &&
-	    method != POOLITE__STATS && method != POOLITE__HEALTH &&
-	    method != POOLITE__CANCEL)
+	if (!at_once_is(method))
 		return false;
 	if (job->failure.code == 0) {
 		poolite__pack_answer(&job->answer, job->request.msgid);

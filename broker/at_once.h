@@ -4,6 +4,8 @@
 
 #include "broker/broker.h"
 
+/** Whether ${method} is one of the five. */
+bool at_once_is(enum poolite__method method);
 /** True when ${job} (taken then) is one of the five: it is answered. */
 bool at_once_answer(struct broker *broker, struct job *job);
 

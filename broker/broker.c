@@ -225,6 +225,7 @@ static void fit_descriptors(struct broker *broker)
 static void prepare_sessions(struct broker *broker)
 {
 	broker->session_handler = (struct session_handler){
+	    .on_connect = dispatch_session_opened,
 	    .on_message = on_message,
 	    .on_end = dispatch_session_ended,
 	    .on_gone = dispatch_session_gone,
@@ -237,7 +238,6 @@ static void prepare_sessions(struct broker *broker)
 	    .handler = &broker->session_handler,
 	    .limits = {.frame_bytes_max = broker->settings.max_frame_bytes,
 		.values_max = broker->settings.max_values},
-	    .budget = &broker->budget,
 	    .inflight_max = broker->settings.max_inflight,
 	    .write_timeout_ns = broker->settings.write_timeout_ns,
 	};
@@ -346,8 +346,7 @@ static int start_sockets(struct broker *broker, char *error, size_t error_size)
 			return -1;
 		broker->stats_listener.fd = -1; /* the server's now */
 	}
-	broker->server =
-	    server_start(&broker->sessions, &broker->listener, settings->max_clients);
+	broker->server = server_start(&broker->sessions, &broker->listener);
 	if (broker->server)
 		return 0;
 	snprintf(error, error_size, "cannot serve: no memory or descriptors");
@@ -373,7 +372,9 @@ struct broker *broker_create(
 	clock_init(&broker->clock);
 	fit_descriptors(broker);
 	/* The database first: a client that connects is served. */
-	if (start_loop(broker, error, error_size) == 0) {
+	if (users_init(&broker->users, &broker->settings, &broker->budget, error,
+		error_size) == 0 &&
+	    start_loop(broker, error, error_size) == 0) {
 		prepare_sessions(broker);
 		if (take_locks(broker, error, error_size) == 0 &&
 		    start_database(broker, error, error_size) == 0 &&
@@ -405,6 +406,7 @@ void broker_free(struct broker *broker)
 	if (!broker)
 		return;
 	routes_clear(&broker->routes);
+	users_release(&broker->users);
 	loop_free(broker->loop);
 	listener_close(&broker->stats_listener);
 	listener_close(&broker->listener);

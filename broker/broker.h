@@ -20,6 +20,7 @@
 #include "broker/routes.h"
 #include "broker/settings.h"
 #include "broker/stats.h"
+#include "broker/users.h"
 
 struct transaction;
 
@@ -36,6 +37,7 @@ struct broker {
 
 	struct clock clock;
 	struct poolite__budget budget;
+	struct users users;
 	struct loop *loop;             /* owns */
 	struct completion *completion; /* owns */
 	struct database_file file;     /* owns its lock */

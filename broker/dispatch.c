@@ -41,11 +41,13 @@ static void log_answer(const struct job *job, int64_t took_ns)
  * An error as an answer.  Errors are small, and get through when the budget is
  * used up, but not to a client that lets its answers lie: that one is closed.
  */
-static void pack_failure(struct broker *broker, struct session *session, uint32_t msgid,
+static void pack_failure(struct session *session, uint32_t msgid,
     const struct poolite__failure *failure, struct poolite__buf *answer)
 {
+	const struct client *client = session_data(session);
+
 	poolite__buf_release(answer);
-	poolite__buf_init(answer, SIZE_MAX, &broker->budget);
+	poolite__buf_init(answer, SIZE_MAX, &client->user->budget);
 	poolite__pack_error_answer(answer, msgid, failure);
 	if (!answer->failed)
 		return;
@@ -66,13 +68,14 @@ void dispatch_answer(struct broker *broker, struct job *job)
 	/* An answer for which there was no memory is none: the session ends over it. */
 	assert(job->failure.code || job->answer.len > 0 || job->answer.failed);
 	if (job->failure.code)
-		pack_failure(broker, job->session, job->request.msgid, &job->failure,
-		    &job->answer);
+		pack_failure(
+		    job->session, job->request.msgid, &job->failure, &job->answer);
 	stats_count(&broker->stats, job->request.method, job->failure.code,
 	    job->started_ns ? job->started_ns - job->received_ns : -1,
 	    now_ns - job->received_ns);
 	log_answer(job, now_ns - job->received_ns);
 	DL_DELETE2(client->jobs, job, mate_prev, mate_next);
+	client->user->requests--;
 	session_end_request(job->session, job->message_len, &job->answer);
 	job_free(job);
 }
@@ -214,6 +217,8 @@ void dispatch_plain(struct broker *broker, struct job *job)
 	job->owner = broker;
 	start_waiting(broker, job);
 	route = route_of(broker, job);
+	if (job->read_only && route == ROUTE_WRITE)
+		route = ROUTE_LONG; /* no writer is needed to be told that one may not */
 	job->is_read = is_read(route);
 	if (route == ROUTE_WRITE) {
 		writer_submit(broker->pool.writer, job);
@@ -242,18 +247,29 @@ void dispatch_begin(struct broker *broker, struct job *job)
 		writer_submit(broker->pool.writer, job);
 }
 
-/* ---- messages ------------------------------------------------------------------ */
+/* ---- newcomers ------------------------------------------------------------------ */
 
-static struct client *client_of(struct session *session)
+int dispatch_session_opened(
+    struct session *session, int fd, struct poolite__failure *failure)
 {
-	struct client *client = session_data(session);
+	struct broker *broker = broker_of(session);
+	struct session_peer peer = session_peer(session);
+	struct client *client = calloc(1, sizeof *client);
 
-	if (!client) {
-		client = calloc(1, sizeof *client);
-		session_set_data(session, client);
+	if (!client)
+		return poolite__fail(failure, POOLITE_OVERLOADED, "out of memory");
+	client->user = users_enter(&broker->users, fd, peer.uid, peer.gid,
+	    broker->sessions.count, &client->roles, failure);
+	if (!client->user) {
+		free(client);
+		return failure->code;
 	}
-	return client;
+	session_set_budget(session, &client->user->budget);
+	session_set_data(session, client);
+	return 0;
 }
+
+/* ---- messages ------------------------------------------------------------------ */
 
 static void take_notification(
     struct session *session, const struct poolite__request *sent)
@@ -273,19 +289,20 @@ static void refuse_overloaded(
     struct session *session, const struct poolite__request *request)
 {
 	struct broker *broker = broker_of(session);
+	const struct client *client = session_data(session);
 	struct poolite__failure failure;
 	struct poolite__buf answer;
 
 	poolite__fail(&failure, POOLITE_OVERLOADED,
 	    "the broker's memory for requests (max_buffered_bytes) is used up; try again later");
 	poolite__buf_init(&answer, SIZE_MAX, NULL);
-	pack_failure(broker, session, request->msgid, &failure, &answer);
+	pack_failure(session, request->msgid, &failure, &answer);
 	stats_count(&broker->stats, request->method, failure.code, -1, 0);
 	session_begin_request(session, 0);
 	session_end_request(session, 0, &answer);
 	/* A transaction that missed one of its requests must not go on without it. */
 	if (request->method == POOLITE__BEGIN ||
-	    transaction_is_active(client_of(session)->transaction))
+	    transaction_is_active(client->transaction))
 		session_break(session, &failure);
 }
 
@@ -315,20 +332,32 @@ static void receive(struct session *session, struct client *client, struct job *
 	dispatch_answer(broker, job);
 }
 
+/* commit and rollback end what is there; what is answered at once is cheap. */
+static bool counts_for_quota(const struct poolite__request *request)
+{
+	return request->method != POOLITE__COMMIT &&
+	    request->method != POOLITE__ROLLBACK && !at_once_is(request->method);
+}
+
+static void read_params(struct broker *broker, struct client *client, struct job *job)
+{
+	if (poolite__read_params(&job->request, &job->failure) == 0 &&
+	    counts_for_quota(&job->request))
+		users_check_request(&broker->users, client->user, &job->failure);
+}
+
 void dispatch_message(struct session *session, const uint8_t *message, size_t len)
 {
 	struct broker *broker = broker_of(session);
-	struct client *client = client_of(session);
-	struct job *job = job_create(message, len, &broker->budget);
+	struct client *client = session_data(session);
+	struct job *job = job_create(message, len, &client->user->budget);
 	struct poolite__request request;
 	struct poolite__failure failure;
 	bool has_msgid;
 	int rc = poolite__read_request(
 	    job ? job->message : message, len, &request, &has_msgid, &failure);
 
-	if (!client || (rc && !has_msgid)) {
-		if (!client)
-			poolite__fail(&failure, POOLITE_OVERLOADED, "out of memory");
+	if (rc && !has_msgid) {
 		session_break(session, &failure);
 		job_free(job);
 		return;
@@ -345,15 +374,17 @@ void dispatch_message(struct session *session, const uint8_t *message, size_t le
 	job->request = request;
 	if (rc)
 		job->failure = failure;
-	if (rc == 0)
-		poolite__read_params(&job->request, &job->failure);
+	else
+		read_params(broker, client, job);
 	job->session = session;
+	job->read_only = client->roles & PEOPLE_READ_ONLY;
 	job->home = broker->completion;
 	job->received_ns = clock_now(&broker->clock);
 	if (job->request.options.timeout_ms)
 		job->finish_by_ns = clock_after(
 		    job->received_ns, job->request.options.timeout_ms * CLOCK_NS_PER_MS);
 	session_begin_request(session, len);
+	client->user->requests++;
 	DL_APPEND2(client->jobs, job, mate_prev, mate_next);
 	receive(session, client, job);
 }
@@ -406,6 +437,7 @@ void dispatch_session_freed(struct session *session)
 		return;
 	assert(!client->jobs);
 	transaction_free(client->transaction);
+	users_leave(&broker_of(session)->users, client->user);
 	free(client);
 	session_set_data(session, NULL);
 }

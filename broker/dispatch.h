@@ -5,14 +5,19 @@
 #include "broker/broker.h"
 #include "broker/transaction.h"
 
-/* What the broker keeps per session; made with its first message. */
+/* What the broker keeps per session. */
 struct client {
-	struct job *jobs; /* borrowed: its requests under way, by mate_next */
+	struct user *user; /* borrowed; counts this session */
+	unsigned roles;    /* PEOPLE_ bits */
+	struct job *jobs;  /* borrowed: its requests under way, by mate_next */
 	struct transaction *transaction; /* owns; NULL until its first begin */
 };
 
 /** session_handler.on_message: one whole message of ${session}. */
 void dispatch_message(struct session *session, const uint8_t *message, size_t len);
+/** session_handler.on_connect. */
+int dispatch_session_opened(
+    struct session *session, int fd, struct poolite__failure *failure);
 /** session_handler.on_end, on_gone, on_free. */
 void dispatch_session_ended(struct session *session);
 void dispatch_session_gone(struct session *session);

@@ -46,7 +46,14 @@ struct settings {
 	uint32_t max_connections; /* >= 4 */
 	uint32_t checkpoint_pages;
 	uint64_t wal_limit_bytes;
+	const char *allow; /* lists of people.h */
+	const char *read_only;
+	const char *admin;
+	uint32_t reserved_clients;
 	uint32_t max_clients;
+	uint32_t max_user_clients;        /* 0: as many as everybody */
+	uint32_t max_user_requests;       /* 0: no limit of their own */
+	uint64_t max_user_buffered_bytes; /* 0: the same */
 	uint32_t max_inflight;
 	uint64_t max_frame_bytes;
 	uint32_t max_values;

@@ -180,6 +180,8 @@ static void put_sessions(struct broker *broker, struct document *document)
 	put_int(document, "max", broker->settings.max_clients);
 	put_int(document, "accepted", (int64_t)sessions->accepted);
 	put_int(document, "refused", (int64_t)sessions->refused);
+	put_int(document, "not_allowed", (int64_t)broker->users.not_allowed);
+	put_int(document, "users", (int64_t)HASH_COUNT(broker->users.by_uid));
 	put_int(document, "protocol_errors", (int64_t)sessions->protocol_errors);
 	put_int(document, "timed_out", (int64_t)sessions->timed_out);
 	put_int(document, "notifications_ignored",

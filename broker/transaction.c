@@ -144,6 +144,10 @@ static void begin_failed(struct transaction *transaction, struct job *job)
 
 static void begin(struct transaction *transaction, struct job *job)
 {
+	if (!job->failure.code && job->read_only && !job->request.options.is_read)
+		poolite__fail(&job->failure, POOLITE_READ_ONLY,
+		    "you may only read here (the broker's setting `read_only`): begin with "
+		    "mode \"read\"");
 	if (job->failure.code || is_late(transaction, job)) {
 		begin_failed(transaction, job);
 		return;

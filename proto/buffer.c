@@ -8,7 +8,7 @@
 
 #define FIRST_CAP ((size_t)256)
 
-int poolite__budget_take(struct poolite__budget *budget, size_t bytes)
+static int take(struct poolite__budget *budget, size_t bytes)
 {
 	size_t used = atomic_load_explicit(&budget->used, memory_order_relaxed);
 
@@ -20,12 +20,27 @@ int poolite__budget_take(struct poolite__budget *budget, size_t bytes)
 	return 0;
 }
 
+int poolite__budget_take(struct poolite__budget *budget, size_t bytes)
+{
+	int rc = take(budget, bytes);
+
+	if (rc == 0 && budget->parent) {
+		rc = poolite__budget_take(budget->parent, bytes);
+		if (rc)
+			atomic_fetch_sub_explicit(
+			    &budget->used, bytes, memory_order_relaxed);
+	}
+	return rc;
+}
+
 void poolite__budget_give(struct poolite__budget *budget, size_t bytes)
 {
 	size_t before =
 	    atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
 
 	assert(before >= bytes);
+	if (budget->parent)
+		poolite__budget_give(budget->parent, bytes);
 }
 
 void poolite__buf_init(

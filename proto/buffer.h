@@ -18,6 +18,8 @@
 struct poolite__budget {
 	_Atomic size_t used;
 	size_t max;
+	struct poolite__budget
+	    *parent; /* borrowed: what is taken here is taken there too */
 };
 
 /** Take ${bytes}: 0, or POOLITE_OVERLOADED when they are not there (nothing is taken). */

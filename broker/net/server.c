@@ -24,7 +24,6 @@
 struct server {
 	uv_poll_t poll;
 	struct session_shared *shared; /* borrowed */
-	uint32_t clients_max;
 	int listen_fd;  /* borrowed from the listener, which outlives the server */
 	int reserve_fd; /* one descriptor for the day when there is none */
 };
@@ -212,33 +211,6 @@ void listener_close(struct listener *listener)
 
 /* ---- accepting ---------------------------------------------------------- */
 
-/* Above max_clients: say so, then close. */
-static void refuse(struct server *server, struct session *session)
-{
-	struct poolite__failure failure;
-
-	poolite__fail(&failure, POOLITE_OVERLOADED,
-	    "the broker serves %u clients already (max_clients); try again later",
-	    server->clients_max);
-	session_refuse(session, &failure);
-}
-
-static void admit(struct server *server, int fd)
-{
-	struct session_shared *shared = server->shared;
-	bool is_client = shared->count < server->clients_max;
-	struct session *session = session_open(shared, fd, is_client);
-
-	if (!session) {
-		close(fd);
-		return;
-	}
-	if (is_client)
-		shared->accepted++;
-	else
-		refuse(server, session);
-}
-
 /* No descriptor left: use the one kept in reserve to turn one newcomer away,
  * for otherwise the listening socket stays readable and the loop spins. */
 static void turn_away(struct server *server)
@@ -265,7 +237,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 		int fd =
 		    accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
-			admit(server, fd);
+			session_open(server->shared, fd);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE)
@@ -276,15 +248,13 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 	}
 }
 
-struct server *server_start(
-    struct session_shared *shared, struct listener *listener, uint32_t clients_max)
+struct server *server_start(struct session_shared *shared, struct listener *listener)
 {
 	struct server *server = calloc(1, sizeof *server);
 
 	if (!server)
 		return NULL;
 	server->shared = shared;
-	server->clients_max = clients_max;
 	server->listen_fd = listener->fd;
 	server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (uv_poll_init(&shared->loop->uv, &server->poll, listener->fd)) {

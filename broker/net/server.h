@@ -45,10 +45,8 @@ void listener_unlink(struct listener *listener);
 void listener_close(struct listener *listener);
 
 /** Serve on ${listener}; both it and ${shared} are borrowed and outlive the
- *  server.  At most ${clients_max} at once; others get OVERLOADED and are closed.
- *  NULL: no memory. */
-struct server *server_start(
-    struct session_shared *shared, struct listener *listener, uint32_t clients_max);
+ *  server.  NULL: no memory. */
+struct server *server_start(struct session_shared *shared, struct listener *listener);
 /** Take no more connections.  The handle's memory is freed by the loop. */
 void server_close(struct server *server);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <utlist.h>
 
 #include "broker/failpoint.h"
@@ -123,12 +124,6 @@ void session_break(struct session *session, const struct poolite__failure *failu
 	if (session->state != SESSION_OPEN)
 		return;
 	session->shared->protocol_errors++;
-	end_with(session, failure);
-}
-
-void session_refuse(struct session *session, const struct poolite__failure *failure)
-{
-	session->shared->refused++;
 	end_with(session, failure);
 }
 
@@ -292,6 +287,11 @@ const char *session_key(struct session *session)
 	return session->key;
 }
 
+void session_set_budget(struct session *session, struct poolite__budget *budget)
+{
+	poolite__buf_init(&session->in, session->in.max, budget);
+}
+
 void *session_context(const struct session *session)
 {
 	return session->shared->handler->context;
@@ -312,7 +312,7 @@ static void free_unopened(uv_handle_t *handle)
 	free(handle->data);
 }
 
-struct session *session_open(struct session_shared *shared, int fd, bool is_client)
+static struct session *create(struct session_shared *shared, int fd)
 {
 	struct session *session = calloc(1, sizeof *session);
 	struct ucred cred = {0};
@@ -333,15 +333,29 @@ struct session *session_open(struct session_shared *shared, int fd, bool is_clie
 	session->shared = shared;
 	session->id = ++shared->next_id;
 	session->peer = (struct session_peer){cred.pid, cred.uid, cred.gid};
-	session->is_client = is_client;
-	poolite__buf_init(&session->in, shared->limits.frame_bytes_max + LOOP_READ_BYTES,
-	    shared->budget);
+	poolite__buf_init(
+	    &session->in, shared->limits.frame_bytes_max + LOOP_READ_BYTES, NULL);
 	DL_APPEND2(shared->all, session, all_prev, all_next);
 	shared->handles++;
-	if (is_client)
-		shared->count++;
 	session_mark_dirty(session);
 	return session;
+}
+
+void session_open(struct session_shared *shared, int fd)
+{
+	struct session *session = create(shared, fd);
+	struct poolite__failure failure;
+
+	if (!session) {
+		close(fd);
+	} else if (shared->handler->on_connect(session, fd, &failure)) {
+		shared->refused++;
+		end_with(session, &failure);
+	} else {
+		session->is_client = true;
+		shared->count++;
+		shared->accepted++;
+	}
 }
 
 /* ---- what the loop calls ----------------------------------------------- */

@@ -32,6 +32,12 @@ struct session;
 
 /* What a session tells its owner; all on the loop's thread. */
 struct session_handler {
+	/**
+	 * A newcomer, connected on ${fd}: the first call.  0 to serve it; or a code, with
+	 * ${failure}: it is told so and closed, and counts as refused.
+	 */
+	int (*on_connect)(
+	    struct session *session, int fd, struct poolite__failure *failure);
 	/** A whole message, borrowed for the call.  Count it with session_begin_request. */
 	void (*on_message)(struct session *session, const uint8_t *message, size_t len);
 	/** No message comes any more: half-closed, gone or broken.  Once. */
@@ -49,15 +55,13 @@ struct session_shared {
 	struct clock *clock;
 	const struct session_handler *handler;
 	struct poolite__limits limits;
-	struct poolite__budget
-	    *budget;           /* bytes waiting in or out, all sessions together */
 	uint32_t inflight_max; /* requests under way per session */
 	int64_t write_timeout_ns;
 	struct session *dirty;   /* those that session_settle_all has to look at */
 	struct session *watched; /* those that the tick has to look at */
 	struct session *all;     /* every one, for the end */
 	uint64_t next_id;
-	size_t count;   /* clients, without those refused for overload */
+	size_t count;   /* clients, without those refused */
 	size_t handles; /* sessions whose memory is not freed yet */
 	/* counters */
 	uint64_t accepted, refused, protocol_errors, timed_out;
@@ -75,8 +79,9 @@ struct session_peer {
 /** Bytes of requests under way above which no further one is taken. */
 #define SESSION_IN_MARK ((size_t)1 << 20)
 
-/** For the server: take over a connected, non-blocking descriptor (closed on failure). */
-struct session *session_open(struct session_shared *shared, int fd, bool is_client);
+/** For the server: take over a connected, non-blocking descriptor (closed on failure),
+ *  and ask the handler whether to serve it. */
+void session_open(struct session_shared *shared, int fd);
 
 /** Ids start at 1 and are never used twice. */
 uint64_t session_id(const struct session *session);
@@ -84,6 +89,9 @@ struct session_peer session_peer(const struct session *session);
 /** POOLITE__KEY_CHARS hexadecimal characters, made on first use. */
 const char *session_key(struct session *session);
 void *session_context(const struct session *session);
+
+/** From on_connect: what it keeps in memory is taken from ${budget} (borrowed for life). */
+void session_set_budget(struct session *session, struct poolite__budget *budget);
 
 /** The owner's data: NULL at first. */
 void session_set_data(struct session *session, void *data);
@@ -112,9 +120,6 @@ bool session_has_ended(const struct session *session);
  * then send the notification "error" with ${failure} and close.
  */
 void session_break(struct session *session, const struct poolite__failure *failure);
-
-/** For the server: the same for a newcomer it has no place for; breaks no rule. */
-void session_refuse(struct session *session, const struct poolite__failure *failure);
 
 /** Treat what arrived until now as the end of the stream (a clean stop). */
 void session_drain(struct session *session);
