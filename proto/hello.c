@@ -4,6 +4,7 @@
 
 static const char *const features[] = {
     "timeout_ms",
+    "pages",
     "on_error",
     "foreign_keys",
     "cancel_session",

@@ -37,6 +37,10 @@
 /* The method's name; every method's is far shorter. */
 #define POOLITE__METHOD_BYTES_MAX 64u
 
+/* Rows of one page (options.page_rows): 32 bits on the wire, and far more than
+ * fits max_result_bytes. */
+#define POOLITE__PAGE_ROWS_MAX 1000000u
+
 /* Largest options.timeout_ms: 365 days.  Keeps sums of times inside int64. */
 #define POOLITE__TIMEOUT_MS_MAX INT64_C(31536000000)
 

@@ -7,6 +7,7 @@
 #include "proto/batch.h"
 #include "proto/begin.h"
 #include "proto/cancel.h"
+#include "proto/cursor.h"
 #include "proto/script.h"
 #include "proto/statement.h"
 #include "proto/transaction.h"
@@ -28,6 +29,7 @@ static const struct {
     {POOLITE__OPTION_MODE, "mode"},
     {POOLITE__OPTION_ON_ERROR, "on_error"},
     {POOLITE__OPTION_FOREIGN_KEYS, "foreign_keys"},
+    {POOLITE__OPTION_PAGE_ROWS, "page_rows"},
 };
 
 #define OPTION_COUNT (sizeof option_names / sizeof option_names[0])
@@ -94,6 +96,18 @@ static int read_timeout(struct poolite__reader *reader, struct poolite__options 
 	return 0;
 }
 
+static int read_page_rows(struct poolite__reader *reader,
+    struct poolite__options *options, struct poolite__failure *failure)
+{
+	uint64_t rows;
+
+	if (poolite__read_uint(reader, POOLITE__PAGE_ROWS_MAX, &rows) || rows == 0)
+		return poolite__fail(failure, POOLITE_BAD_REQUEST,
+		    "option page_rows is an integer, 1 to %u", POOLITE__PAGE_ROWS_MAX);
+	options->page_rows = (uint32_t)rows;
+	return 0;
+}
+
 /* One of two words: *${is_second} tells which. */
 static int read_choice(struct poolite__reader *reader, const char *option,
     const char *first, const char *second, bool *is_second,
@@ -119,6 +133,7 @@ static int read_option(struct poolite__reader *reader, unsigned option,
 		return 0;
 	switch (option) {
 	case POOLITE__OPTION_TIMEOUT_MS: return read_timeout(reader, options, failure);
+	case POOLITE__OPTION_PAGE_ROWS: return read_page_rows(reader, options, failure);
 	case POOLITE__OPTION_MODE:
 		return read_choice(
 		    reader, "mode", "write", "read", &options->is_read, failure);
@@ -174,7 +189,7 @@ bool poolite__has_options(const struct poolite__options *options)
 {
 	return options &&
 	    (options->timeout_ms || options->is_read || options->abort_on_error ||
-		options->foreign_keys_off);
+		options->foreign_keys_off || options->page_rows);
 }
 
 int poolite__pack_options(
@@ -188,7 +203,8 @@ int poolite__pack_options(
 	poolite__packer_init(&packer, buf);
 	msgpack_pack_map(&packer,
 	    (size_t)(options->timeout_ms != 0) + options->is_read +
-		options->abort_on_error + options->foreign_keys_off);
+		options->abort_on_error + options->foreign_keys_off +
+		(size_t)(options->page_rows != 0));
 	if (options->timeout_ms) {
 		poolite__pack_cstr(&packer, "timeout_ms");
 		msgpack_pack_int64(&packer, options->timeout_ms);
@@ -204,6 +220,10 @@ int poolite__pack_options(
 	if (options->foreign_keys_off) {
 		poolite__pack_cstr(&packer, "foreign_keys");
 		msgpack_pack_false(&packer);
+	}
+	if (options->page_rows) {
+		poolite__pack_cstr(&packer, "page_rows");
+		msgpack_pack_uint32(&packer, options->page_rows);
 	}
 	return buf->failed;
 }
@@ -287,6 +307,8 @@ static int read_own_params(
 	case POOLITE__TRANSACTION: return poolite__read_transaction(request, failure);
 	case POOLITE__SCRIPT: return poolite__read_script(request, failure);
 	case POOLITE__BEGIN: return poolite__read_begin(request, failure);
+	case POOLITE__FETCH: return poolite__read_fetch(request, failure);
+	case POOLITE__CLOSE: return poolite__read_close(request, failure);
 	case POOLITE__CANCEL: return poolite__read_cancel(request, failure);
 	case POOLITE__METHOD_UNKNOWN: break;
 	}

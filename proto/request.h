@@ -23,6 +23,8 @@
 	X(BEGIN, "begin")                                                                \
 	X(COMMIT, "commit")                                                              \
 	X(ROLLBACK, "rollback")                                                          \
+	X(FETCH, "fetch")                                                                \
+	X(CLOSE, "close")                                                                \
 	X(CANCEL, "cancel")                                                              \
 	X(STATS, "stats")                                                                \
 	X(HEALTH, "health")
@@ -44,6 +46,7 @@ enum poolite__option {
 	POOLITE__OPTION_MODE = 1 << 1,         /* begin: "write" or "read" */
 	POOLITE__OPTION_ON_ERROR = 1 << 2,     /* begin: "continue" or "abort" */
 	POOLITE__OPTION_FOREIGN_KEYS = 1 << 3, /* script: bool */
+	POOLITE__OPTION_PAGE_ROWS = 1 << 4,    /* query: 1 to POOLITE__PAGE_ROWS_MAX */
 };
 
 struct poolite__options {
@@ -51,6 +54,7 @@ struct poolite__options {
 	bool is_read;          /* begin: mode "read" */
 	bool abort_on_error;   /* begin: on_error "abort" */
 	bool foreign_keys_off; /* script: foreign_keys false */
+	uint32_t page_rows;    /* query, fetch's rows; 0: not given */
 };
 
 /**
@@ -81,6 +85,7 @@ struct poolite__request {
 	uint32_t list_count;
 	uint32_t cancel_msgid;   /* cancel: whose request */
 	uint64_t cancel_session; /* cancel: 0 is this session */
+	uint64_t cursor;         /* fetch, close */
 	const char *cancel_key;  /* cancel: NULL, or POOLITE__KEY_CHARS characters */
 	struct poolite__options options;
 };

@@ -32,14 +32,16 @@ int poolite__pack_statement(struct poolite__buf *buf, uint32_t msgid,
 int poolite__read_statement(
     struct poolite__request *request, struct poolite__failure *failure)
 {
+	unsigned allowed = POOLITE__OPTION_TIMEOUT_MS |
+	    (request->method == POOLITE__QUERY ? POOLITE__OPTION_PAGE_ROWS : 0);
 	int rc = poolite__read_sql(
 	    &request->params, &request->sql, &request->sql_len, failure);
 
 	if (!rc)
 		rc = poolite__read_args(&request->params, &request->args, failure);
 	if (!rc)
-		rc = poolite__read_options(&request->params, POOLITE__OPTION_TIMEOUT_MS,
-		    &request->options, failure);
+		rc = poolite__read_options(
+		    &request->params, allowed, &request->options, failure);
 	return rc;
 }
 
@@ -125,6 +127,18 @@ void poolite__rows_close(struct poolite__rows *rows)
 	patch(rows, 2);
 }
 
+void poolite__rows_take_back(struct poolite__rows *rows, size_t len)
+{
+	rows->rows--;
+	poolite__buf_truncate(rows->buf, len);
+}
+
+void poolite__rows_close_page(struct poolite__rows *rows, uint64_t cursor)
+{
+	pack_number(rows->buf, "cursor", (int64_t)cursor);
+	patch(rows, 3);
+}
+
 void poolite__rows_close_written(
     struct poolite__rows *rows, int64_t changes, int64_t last_insert_id)
 {
@@ -168,6 +182,8 @@ static int read_entry(struct poolite__reader *reader, const char *key, size_t le
 		return poolite__read_int64(reader, &result->last_insert_id);
 	if (poolite__is_word(key, len, "statements"))
 		return poolite__read_int64(reader, &result->statements);
+	if (poolite__is_word(key, len, "cursor"))
+		return poolite__read_uint(reader, INT64_MAX, &result->cursor);
 	return poolite__skip(reader);
 }
 

@@ -37,8 +37,12 @@ void poolite__rows_column(struct poolite__rows *rows, const char *name);
 void poolite__rows_begin(struct poolite__rows *rows);
 /** One row's header; ${columns} values follow by poolite__pack_value.  0 or the buffer's failure. */
 int poolite__rows_next(struct poolite__rows *rows);
+/** The last row did not fit: forget it; the buffer had ${len} bytes before it. */
+void poolite__rows_take_back(struct poolite__rows *rows, size_t len);
 /** End a result that wrote nothing. */
 void poolite__rows_close(struct poolite__rows *rows);
+/** End a page that others follow: ${cursor} fetches them. */
+void poolite__rows_close_page(struct poolite__rows *rows, uint64_t cursor);
 /** End a result that wrote (RETURNING). */
 void poolite__rows_close_written(
     struct poolite__rows *rows, int64_t changes, int64_t last_insert_id);
@@ -57,6 +61,7 @@ struct poolite__result {
 	int64_t changes;        /* 0 when not told */
 	int64_t last_insert_id; /* 0 when not told */
 	int64_t statements;     /* script: statements run */
+	uint64_t cursor;        /* more pages follow; 0: no */
 };
 
 /** Read one result map; unknown keys are skipped.  0 or POOLITE_BAD_REQUEST. */

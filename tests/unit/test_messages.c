@@ -12,6 +12,7 @@
 #include "proto/batch.h"
 #include "proto/begin.h"
 #include "proto/cancel.h"
+#include "proto/cursor.h"
 #include "proto/frame.h"
 #include "proto/hello.h"
 #include "proto/json.h"
@@ -159,6 +160,83 @@ static void pack_returning_answer(struct poolite__buf *buf)
 	poolite__rows_next(&rows);
 	poolite__pack_value(buf, &id);
 	poolite__rows_close_written(&rows, 1, 8);
+}
+
+static void pack_paged_query(struct poolite__buf *buf)
+{
+	const char *sql = "SELECT id FROM book";
+	struct poolite__options options = {.page_rows = 2};
+
+	poolite__pack_statement(
+	    buf, 18, POOLITE__QUERY, sql, count_of(sql), NULL, 0, &options);
+}
+
+static void open_ids(struct poolite__rows *rows, struct poolite__buf *buf)
+{
+	poolite__rows_open(rows, buf, 1);
+	poolite__rows_column(rows, "id");
+	poolite__rows_begin(rows);
+}
+
+static void pack_id(struct poolite__rows *rows, int64_t id)
+{
+	struct poolite_value value = poolite_integer(id);
+
+	poolite__rows_next(rows);
+	poolite__pack_value(rows->buf, &value);
+}
+
+static void pack_page(struct poolite__buf *buf)
+{
+	struct poolite__rows rows;
+
+	poolite__pack_answer(buf, 18);
+	open_ids(&rows, buf);
+	pack_id(&rows, 1);
+	pack_id(&rows, 7);
+	poolite__rows_close_page(&rows, 4);
+}
+
+static void pack_fetch(struct poolite__buf *buf)
+{
+	poolite__pack_fetch(buf, 19, 4, 0, NULL);
+}
+
+static void pack_last_page(struct poolite__buf *buf)
+{
+	struct poolite__rows rows;
+
+	poolite__pack_answer(buf, 19);
+	open_ids(&rows, buf);
+	pack_id(&rows, 8);
+	poolite__rows_close(&rows);
+}
+
+static void pack_long_fetch(struct poolite__buf *buf)
+{
+	struct poolite__options options = {.timeout_ms = 500};
+
+	poolite__pack_fetch(buf, 20, 4, 1000, &options);
+}
+
+static void pack_fetch_error(struct poolite__buf *buf)
+{
+	struct poolite__failure failure;
+
+	poolite__fail(&failure, POOLITE_BAD_REQUEST,
+	    "this session has no cursor 4: it came to its end, failed, was closed, or its "
+	    "transaction ended");
+	poolite__pack_error_answer(buf, 20, &failure);
+}
+
+static void pack_close(struct poolite__buf *buf)
+{
+	poolite__pack_close(buf, 21, 4);
+}
+
+static void pack_close_answer(struct poolite__buf *buf)
+{
+	poolite__pack_nil_answer(buf, 21);
 }
 
 static void pack_update(struct poolite__buf *buf)
@@ -346,6 +424,14 @@ static const struct {
     {"[1, 4, null, {\"columns\"", pack_five_types},
     {"[0, 5, \"query\"", pack_returning},
     {"[1, 5, null, {\"columns\"", pack_returning_answer},
+    {"[0, 18, \"query\"", pack_paged_query},
+    {"[1, 18, null, {\"columns\"", pack_page},
+    {"[0, 19, \"fetch\"", pack_fetch},
+    {"[1, 19, null, {\"columns\"", pack_last_page},
+    {"[0, 20, \"fetch\"", pack_long_fetch},
+    {"[1, 20, [-1", pack_fetch_error},
+    {"[0, 21, \"close\"", pack_close},
+    {"[1, 21, null, null", pack_close_answer},
     {"[0, 6, \"update\"", pack_update},
     {"[1, 6, null, {\"changes\"", pack_update_answer},
     {"[1, 6, [-5", pack_update_error},
@@ -669,6 +755,13 @@ Test(params, may_be_short_or_skipped)
 	    "[0, 1, 'begin', []]",
 	    "[0, 1, 'begin', [null]]",
 	    "[0, 1, 'begin', [{'mode': 'write', 'on_error': 'continue'}]]",
+	    "[0, 1, 'query', ['SELECT 1', null, {'page_rows': 1}]]",
+	    "[0, 1, 'query', ['SELECT 1', [], {'page_rows': 1000000, 'timeout_ms': 1}]]",
+	    "[0, 1, 'query', ['SELECT 1', [], {'page_rows': null}]]",
+	    "[0, 1, 'fetch', [1]]",
+	    "[0, 1, 'fetch', [9223372036854775807, null, null]]",
+	    "[0, 1, 'fetch', [1, 1000000, {'timeout_ms': 5}]]",
+	    "[0, 1, 'close', [1]]",
 	    "[0, 1, 'cancel', [0]]",
 	    "[0, 1, 'cancel', [4294967295, null, null]]",
 	    "[0, 1, 'cancel', [1, 18, '" KEY "']]",
@@ -730,6 +823,24 @@ Test(params, that_make_no_sense_are_refused_with_a_reason)
 	    {"[0, 1, 'begin', [{'mode': true}]]", "\"write\" or \"read\""},
 	    {"[0, 1, 'begin', [{'on_error': ''}]]", "\"continue\" or \"abort\""},
 	    {"[0, 1, 'begin', [{'x': 1}]]", "options are: timeout_ms, mode, on_error"},
+	    {"[0, 1, 'query', ['x', [], {'page_rows': 0}]]", "1 to 1000000"},
+	    {"[0, 1, 'query', ['x', [], {'page_rows': 1000001}]]", "1 to 1000000"},
+	    {"[0, 1, 'query', ['x', [], {'page_rows': '5'}]]", "1 to 1000000"},
+	    {"[0, 1, 'update', ['x', [], {'page_rows': 5}]]", "no option \"page_rows\""},
+	    {"[0, 1, 'transaction', [[], {'page_rows': 5}]]", "no option \"page_rows\""},
+	    {"[0, 1, 'fetch', []]", "fetch's first parameter is a cursor"},
+	    {"[0, 1, 'fetch', [null]]", "fetch's first parameter is a cursor"},
+	    {"[0, 1, 'fetch', [0]]", "fetch's first parameter is a cursor"},
+	    {"[0, 1, 'fetch', [-1]]", "fetch's first parameter is a cursor"},
+	    {"[0, 1, 'fetch', ['1']]", "fetch's first parameter is a cursor"},
+	    {"[0, 1, 'fetch', [1, 0]]", "a number of rows, 1 to 1000000"},
+	    {"[0, 1, 'fetch', [1, 1000001]]", "a number of rows, 1 to 1000000"},
+	    {"[0, 1, 'fetch', [1, {}]]", "a number of rows, 1 to 1000000"},
+	    {"[0, 1, 'fetch', [1, 2, 3]]", "options are a map"},
+	    {"[0, 1, 'fetch', [1, 2, {'page_rows': 3}]]", "no option"},
+	    {"[0, 1, 'fetch', [1, 2, {}, 4]]", "4 parameters are too many for fetch"},
+	    {"[0, 1, 'close', []]", "close's first parameter is a cursor"},
+	    {"[0, 1, 'close', [1, 2]]", "2 parameters are too many for close"},
 	    {"[0, 1, 'cancel', []]", "the msgid"},
 	    {"[0, 1, 'cancel', [null]]", "the msgid"},
 	    {"[0, 1, 'cancel', [-1]]", "the msgid"},
@@ -945,6 +1056,27 @@ Test(params, of_begin_and_script_are_options)
 	sent_release(&sent);
 }
 
+Test(params, of_fetch_are_cursor_rows_and_options)
+{
+	struct sent sent;
+
+	send_json(&sent, "[0, 1, 'fetch', [7]]");
+	cr_assert(eq(int, poolite__read_params(&sent.request, NULL), 0));
+	cr_assert(eq(u64, sent.request.cursor, 7));
+	cr_assert(eq(u32, sent.request.options.page_rows, 0));
+	sent_release(&sent);
+	send_json(&sent, "[0, 1, 'fetch', [7, 30, {'timeout_ms': 4}]]");
+	cr_assert(eq(int, poolite__read_params(&sent.request, NULL), 0));
+	cr_assert(eq(u64, sent.request.cursor, 7));
+	cr_assert(eq(u32, sent.request.options.page_rows, 30));
+	cr_assert(eq(i64, sent.request.options.timeout_ms, 4));
+	sent_release(&sent);
+	send_json(&sent, "[0, 1, 'close', [8]]");
+	cr_assert(eq(int, poolite__read_params(&sent.request, NULL), 0));
+	cr_assert(eq(u64, sent.request.cursor, 8));
+	sent_release(&sent);
+}
+
 Test(params, of_cancel_may_name_another_session)
 {
 	struct sent sent;
@@ -1118,6 +1250,50 @@ Test(result, tells_numbers)
 	cr_assert(eq(i64, result.statements, 4));
 	poolite__buf_release(&buf);
 	cr_assert(eq(int, read_result(&buf, "{}", &result), 0));
+	poolite__buf_release(&buf);
+}
+
+Test(result, tells_its_cursor)
+{
+	struct poolite__result result;
+	struct poolite__buf buf;
+
+	cr_assert(eq(int,
+	    read_result(&buf, "{'columns': ['a'], 'rows': [[1]], 'cursor': 12}", &result),
+	    0));
+	cr_assert(eq(u64, result.cursor, 12));
+	poolite__buf_release(&buf);
+	cr_assert(
+	    eq(int, read_result(&buf, "{'columns': ['a'], 'rows': []}", &result), 0));
+	cr_assert(eq(u64, result.cursor, 0));
+	poolite__buf_release(&buf);
+}
+
+Test(result, may_lose_its_last_row)
+{
+	struct poolite_value value = poolite_integer(5);
+	struct poolite__result result;
+	struct poolite__reader reader;
+	struct poolite__rows rows;
+	struct poolite__buf buf;
+	size_t len;
+
+	poolite__buf_init(&buf, 40, NULL);
+	poolite__rows_open(&rows, &buf, 1);
+	poolite__rows_column(&rows, "a");
+	poolite__rows_begin(&rows);
+	do {
+		len = buf.len;
+		poolite__rows_next(&rows);
+		poolite__pack_value(&buf, &value);
+	} while (!buf.failed && buf.max - buf.len >= 16);
+	poolite__rows_take_back(&rows, len);
+	poolite__rows_close_page(&rows, 3);
+	cr_assert(eq(int, buf.failed, 0));
+	reader = poolite__reader_over(buf.data, buf.len);
+	cr_assert(eq(int, poolite__read_result(&reader, &result), 0));
+	cr_assert(eq(u32, result.rows_count, (uint32_t)rows.rows));
+	cr_assert(eq(u64, result.cursor, 3));
 	poolite__buf_release(&buf);
 }
 
