@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/db/pages.h"
 #include "broker/log.h"
 
 /* A ROLLBACK for which there is no memory is tried again. */
@@ -60,7 +61,12 @@ int connection_stop_reason(struct connection *connection)
 
 static int on_progress(void *context)
 {
-	return connection_stop_reason(context) != 0;
+	struct connection *connection = context;
+
+	if (connection_stop_reason(connection) == 0)
+		return 0;
+	connection->was_interrupted = true;
+	return 1;
 }
 
 static int on_progress_fast(void *context)
@@ -80,15 +86,25 @@ void connection_watch(struct connection *connection, struct stop *stop)
 {
 	pthread_mutex_lock(&connection->watch_mutex);
 	connection->watched = stop;
+	connection->was_interrupted = false;
 	pthread_mutex_unlock(&connection->watch_mutex);
 	connection->asked = stop;
 }
 
 void connection_unwatch(struct connection *connection)
 {
+	struct poolite__failure failure;
+
 	pthread_mutex_lock(&connection->watch_mutex);
 	connection->watched = NULL;
 	pthread_mutex_unlock(&connection->watch_mutex);
+	/* An interrupt stays in force while any statement is half-stepped, also when
+	 * the one it was meant for had just ended: it would hit our own next. */
+	if (connection->was_interrupted && connection->pages) {
+		connection_say_stopped(
+		    connection_stop_reason(connection), SQLITE_INTERRUPT, &failure);
+		connection_fail_pages(connection, &failure);
+	}
 	connection->asked = NULL;
 }
 
@@ -98,8 +114,10 @@ void connection_nudge(struct connection *connection)
 	 * interrupt cannot hit the next one. */
 	pthread_mutex_lock(&connection->watch_mutex);
 	if (connection->watched &&
-	    stop_reason(connection->watched, clock_now(connection->clock)))
+	    stop_reason(connection->watched, clock_now(connection->clock))) {
+		connection->was_interrupted = true;
 		sqlite3_interrupt(connection->db);
+	}
 	pthread_mutex_unlock(&connection->watch_mutex);
 }
 
@@ -128,9 +146,11 @@ static enum poolite_code code_of(int rc)
 	}
 }
 
-static void say_stopped(int reason, int rc, struct poolite__failure *failure)
+void connection_say_stopped(int reason, int rc, struct poolite__failure *failure)
 {
-	if (reason == POOLITE_QUERY_TIMEOUT)
+	if (reason == 0)
+		poolite__fail(failure, POOLITE_CANCELLED, "interrupted");
+	else if (reason == POOLITE_QUERY_TIMEOUT)
 		poolite__fail(failure, POOLITE_QUERY_TIMEOUT,
 		    "stopped: its deadline passed while it ran (timeout_ms or query_timeout)");
 	else if (reason == POOLITE_CANCELLED)
@@ -154,10 +174,8 @@ int connection_failure(
 	int primary = rc & 0xff;
 	int reason = connection_stop_reason(connection);
 
-	if (primary == SQLITE_INTERRUPT && reason)
-		say_stopped(reason, rc, failure);
-	else if (primary == SQLITE_INTERRUPT)
-		poolite__fail(failure, POOLITE_CANCELLED, "interrupted");
+	if (primary == SQLITE_INTERRUPT)
+		connection_say_stopped(reason, rc, failure);
 	else if (connection->guard.is_refused)
 		poolite__fail(failure, POOLITE_NOT_ALLOWED, "%s", connection->guard.why);
 	else if (primary == SQLITE_BUSY)
@@ -364,6 +382,7 @@ void connection_close(struct connection *connection)
 
 	if (!connection)
 		return;
+	connection_end_pages(connection);
 	statement_cache_clear(&connection->cache);
 	for (int i = 0; i < OWN_COUNT; i++)
 		sqlite3_finalize(connection->own[i]);
@@ -422,9 +441,11 @@ int connection_begin_read(struct connection *connection, struct poolite__failure
 
 int connection_commit(struct connection *connection, struct poolite__failure *failure)
 {
-	int rc = connection_run_own(connection, OWN_COMMIT);
-	int primary = rc & 0xff;
+	int rc, primary;
 
+	connection_end_pages(connection);
+	rc = connection_run_own(connection, OWN_COMMIT);
+	primary = rc & 0xff;
 	if (rc == SQLITE_OK)
 		return 0;
 	connection_failure(connection, rc, failure);
@@ -446,6 +467,7 @@ void connection_rollback(struct connection *connection)
 {
 	int rc = SQLITE_OK;
 
+	connection_end_pages(connection);
 	/* Compiled again, for a schema may have changed, it needs memory, and that may be
 	 * short for a moment only. */
 	for (int i = 0; i < ROLLBACK_TRIES; i++) {
@@ -516,7 +538,7 @@ bool connection_is_clean(struct connection *connection)
 {
 	struct poolite__failure failure;
 
-	return !connection_in_transaction(connection) &&
+	return !connection_in_transaction(connection) && !connection->pages &&
 	    connection_own_number(connection, OWN_TEMP_SCHEMA, &failure) == 0 &&
 	    sqlite3_db_name(connection->db, 2) == NULL;
 }

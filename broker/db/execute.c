@@ -1,7 +1,6 @@
 #include "broker/db/execute.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/db/internal.h"
@@ -103,130 +102,6 @@ int execute_compile(struct connection *connection, const char *sql, size_t len,
 	return 0;
 }
 
-/* ---- arguments ----------------------------------------------------------- */
-
-static int bind_value(sqlite3_stmt *stmt, int index, const struct poolite_value *value)
-{
-	static const char empty[] = "";
-	const void *data = value->as.data;
-
-	switch (value->type) {
-	case POOLITE_INTEGER: return sqlite3_bind_int64(stmt, index, value->as.integer);
-	case POOLITE_REAL: return sqlite3_bind_double(stmt, index, value->as.real);
-	case POOLITE_TEXT:
-		return sqlite3_bind_text64(stmt, index, data ? data : empty, value->len,
-		    SQLITE_STATIC, SQLITE_UTF8);
-	case POOLITE_BLOB:
-		if (value->len == 0)
-			return sqlite3_bind_zeroblob(stmt, index, 0);
-		return sqlite3_bind_blob64(stmt, index, data, value->len, SQLITE_STATIC);
-	case POOLITE_NULL: break;
-	}
-	return sqlite3_bind_null(stmt, index);
-}
-
-/* The parameter that ${name} means, with or without its prefix; 0: none. */
-static int find_parameter(sqlite3_stmt *stmt, const char *name, size_t len)
-{
-	static const char prefixes[] = ":@$";
-	char full[256];
-	int index = 0;
-
-	if (len == 0 || len > sizeof full - 2 || memchr(name, '\0', len))
-		return 0;
-	memcpy(full + 1, name, len);
-	full[len + 1] = '\0';
-	if (strchr(prefixes, name[0]))
-		return sqlite3_bind_parameter_index(stmt, full + 1);
-	for (const char *prefix = prefixes; *prefix && !index; prefix++) {
-		full[0] = *prefix;
-		index = sqlite3_bind_parameter_index(stmt, full);
-	}
-	return index;
-}
-
-static int refuse_unbound(sqlite3_stmt *stmt, const uint8_t *bound, int wanted,
-    struct poolite__failure *failure)
-{
-	for (int i = 1; i <= wanted; i++) {
-		const char *name = sqlite3_bind_parameter_name(stmt, i);
-		if (bound[i])
-			continue;
-		if (!name || name[0] == '?')
-			return poolite__fail(failure, POOLITE_BAD_REQUEST,
-			    "parameter %d has no name, but the arguments are a map; send an array",
-			    i);
-		return poolite__fail(failure, POOLITE_BAD_REQUEST,
-		    "no argument for the parameter %.100s", name);
-	}
-	return 0;
-}
-
-static int bind_named(sqlite3_stmt *stmt, struct poolite__args args, uint8_t *bound,
-    struct poolite__failure *failure)
-{
-	struct poolite_value value;
-	const char *name;
-	size_t len;
-	int rc;
-
-	while ((rc = poolite__args_next(&args, &name, &len, &value, failure)) == 1) {
-		int index = find_parameter(stmt, name, len);
-		int shown = len > 100 ? 100 : (int)len;
-		if (!index)
-			return poolite__fail(failure, POOLITE_BAD_REQUEST,
-			    "the statement has no parameter '%.*s'", shown, name);
-		if (bound[index])
-			return poolite__fail(failure, POOLITE_BAD_REQUEST,
-			    "the argument '%.*s' is there twice", shown, name);
-		bound[index] = 1;
-		if (bind_value(stmt, index, &value) != SQLITE_OK)
-			return poolite__fail(failure, POOLITE_TOO_LARGE,
-			    "the argument '%.*s' is larger than SQLite takes", shown,
-			    name);
-	}
-	return rc;
-}
-
-static int bind_by_name(
-    sqlite3_stmt *stmt, struct poolite__args args, struct poolite__failure *failure)
-{
-	int wanted = sqlite3_bind_parameter_count(stmt);
-	uint8_t *bound = calloc(1, (size_t)wanted + 1);
-	int rc;
-
-	if (!bound)
-		return poolite__fail(failure, POOLITE_OVERLOADED, "out of memory");
-	rc = bind_named(stmt, args, bound, failure);
-	if (rc == 0)
-		rc = refuse_unbound(stmt, bound, wanted, failure);
-	free(bound);
-	return rc;
-}
-
-static int bind_args(
-    sqlite3_stmt *stmt, struct poolite__args args, struct poolite__failure *failure)
-{
-	uint32_t wanted = (uint32_t)sqlite3_bind_parameter_count(stmt);
-	struct poolite_value value;
-	const char *name;
-	size_t len;
-	int index = 0, rc;
-
-	if (args.is_named && (args.count > 0 || wanted > 0))
-		return bind_by_name(stmt, args, failure);
-	if (args.count != wanted)
-		return poolite__fail(failure, POOLITE_BAD_REQUEST,
-		    "the statement has %u parameter%s, but %u argument%s came", wanted,
-		    wanted == 1 ? "" : "s", args.count, args.count == 1 ? "" : "s");
-	while ((rc = poolite__args_next(&args, &name, &len, &value, failure)) == 1) {
-		if (bind_value(stmt, ++index, &value) != SQLITE_OK)
-			return poolite__fail(failure, POOLITE_TOO_LARGE,
-			    "argument %d is larger than SQLite takes", index);
-	}
-	return rc;
-}
-
 /* ---- rows ----------------------------------------------------------------- */
 
 static int pack_column(sqlite3_stmt *stmt, int column, struct poolite__buf *out)
@@ -255,7 +130,7 @@ static int pack_column(sqlite3_stmt *stmt, int column, struct poolite__buf *out)
 	return poolite__pack_value(out, &value);
 }
 
-static int fail_on_buffer(int code, struct poolite__failure *failure)
+int execute_fail_on_buffer(int code, struct poolite__failure *failure)
 {
 	if (code == POOLITE_TOO_LARGE)
 		return poolite__fail(failure, POOLITE_TOO_LARGE,
@@ -263,6 +138,22 @@ static int fail_on_buffer(int code, struct poolite__failure *failure)
 		    "less with LIMIT or fewer columns");
 	return poolite__fail(failure, POOLITE_OVERLOADED,
 	    "the broker has no memory for the answer (max_buffered_bytes)");
+}
+
+void execute_pack_row(sqlite3_stmt *stmt, int columns, struct poolite__rows *rows)
+{
+	poolite__rows_next(rows);
+	for (int i = 0; i < columns; i++)
+		pack_column(stmt, i, rows->buf);
+}
+
+void execute_pack_head(
+    sqlite3_stmt *stmt, int columns, struct poolite__rows *rows, struct poolite__buf *out)
+{
+	poolite__rows_open(rows, out, (uint32_t)columns);
+	for (int i = 0; i < columns; i++)
+		poolite__rows_column(rows, sqlite3_column_name(stmt, i));
+	poolite__rows_begin(rows);
 }
 
 /* All rows from the first step, whose result was ${step}, on.  SQLite's last code, or a
@@ -273,14 +164,9 @@ static int pack_rows(
 	int columns = sqlite3_column_count(stmt);
 
 	/* After the first step: it may have compiled the text anew. */
-	poolite__rows_open(rows, out, (uint32_t)columns);
-	for (int i = 0; i < columns; i++)
-		poolite__rows_column(rows, sqlite3_column_name(stmt, i));
-	poolite__rows_begin(rows);
+	execute_pack_head(stmt, columns, rows, out);
 	for (; step == SQLITE_ROW; step = sqlite3_step(stmt)) {
-		poolite__rows_next(rows);
-		for (int i = 0; i < columns; i++)
-			pack_column(stmt, i, out);
+		execute_pack_row(stmt, columns, rows);
 		if (out->failed)
 			break;
 	}
@@ -381,19 +267,20 @@ static int close_result(const struct execution *execution,
 		    rows, execution->changes, execution->last_insert_id);
 	else
 		poolite__rows_close(rows);
-	return out->failed ? fail_on_buffer(out->failed, failure) : 0;
+	return out->failed ? execute_fail_on_buffer(out->failed, failure) : 0;
 }
 
 int execute_run(struct connection *connection, struct statement *statement,
     struct execution *execution, struct poolite__buf *out,
     struct poolite__failure *failure)
 {
-	bool has_rows = execution->result == EXECUTE_ROWS ||
-	    (execution->result == EXECUTE_EITHER &&
-		sqlite3_column_count(statement->stmt) > 0);
+	bool has_rows = out &&
+	    (execution->result == EXECUTE_ROWS ||
+		(execution->result == EXECUTE_EITHER &&
+		    sqlite3_column_count(statement->stmt) > 0));
 	struct poolite__rows rows;
 	int64_t rowid;
-	int rc = bind_args(statement->stmt, execution->args, failure);
+	int rc = execute_bind(statement->stmt, execution->args, SQLITE_STATIC, failure);
 
 	if (rc)
 		return rc;
@@ -406,7 +293,7 @@ int execute_run(struct connection *connection, struct statement *statement,
 		count_changes(connection, statement, execution);
 	put_rowid_back(connection, rowid);
 	if (rc < 0)
-		return fail_on_buffer(rc, failure);
+		return execute_fail_on_buffer(rc, failure);
 	if (rc != SQLITE_DONE)
 		return connection_failure(
 		    connection, sqlite3_extended_errcode(connection->db), failure);

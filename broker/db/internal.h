@@ -11,6 +11,7 @@
 #include "broker/db/execute.h"
 #include "broker/db/guard.h"
 #include "broker/db/statement_cache.h"
+#include "proto/value.h"
 
 /* The broker's own statements, compiled once when the connection is opened. */
 enum own_statement {
@@ -45,6 +46,7 @@ struct connection {
 	struct guard guard;
 	struct statement_cache cache;
 	sqlite3_stmt *own[OWN_COUNT]; /* owns */
+	struct pages *pages;          /* owns; half-stepped, newest first */
 	bool is_writer;
 	bool was_converted;
 	int busy_timeout_ms;
@@ -56,8 +58,9 @@ struct connection {
 	int64_t data_version;
 	struct connection_files *files; /* owns; the writer's, once remembered */
 
-	pthread_mutex_t watch_mutex; /* guards watched, against connection_nudge */
-	struct stop *watched;        /* borrowed while a client's statement runs */
+	pthread_mutex_t watch_mutex;  /* guards watched, against connection_nudge */
+	struct stop *watched;         /* borrowed while a client's statement runs */
+	_Atomic bool was_interrupted; /* since connection_watch; by nudge or progress */
 	struct stop *asked; /* the same, for the progress handler on our own thread */
 };
 
@@ -78,7 +81,10 @@ int64_t connection_own_number(struct connection *connection, enum own_statement 
 int connection_failure(
     struct connection *connection, int rc, struct poolite__failure *failure);
 
-/* ---- execute.c's steps, for script.c ---- */
+/** What a statement that was stopped for ${reason} (0: by nobody we know) is answered. */
+void connection_say_stopped(int reason, int rc, struct poolite__failure *failure);
+
+/* ---- execute.c's steps, for script.c and pages.c ---- */
 
 /**
  * The statement of ${sql}, from the cache or compiled, past the guard, and fit
@@ -92,9 +98,23 @@ int execute_compile(struct connection *connection, const char *sql, size_t len,
 /** Everything that can be refused before arguments are bound; calls before_write. */
 int execute_admit(struct connection *connection, struct statement *statement,
     struct execution *execution, struct poolite__failure *failure);
+/**
+ * Bind the arguments: as many as the statement has parameters.
+ *
+ *   lifetime  SQLITE_STATIC: the message outlives the run; SQLITE_TRANSIENT: copy
+ */
+int execute_bind(sqlite3_stmt *stmt, struct poolite__args args,
+    sqlite3_destructor_type lifetime, struct poolite__failure *failure);
 /** Bind and run to the end; the result goes to ${out}, NULL: nowhere. */
 int execute_run(struct connection *connection, struct statement *statement,
     struct execution *execution, struct poolite__buf *out,
     struct poolite__failure *failure);
+/** Column names, and the beginning of the rows; after the first step, which may compile anew. */
+void execute_pack_head(sqlite3_stmt *stmt, int columns, struct poolite__rows *rows,
+    struct poolite__buf *out);
+/** The row a statement stands on. */
+void execute_pack_row(sqlite3_stmt *stmt, int columns, struct poolite__rows *rows);
+/** The failure that a buffer's ${code} means. */
+int execute_fail_on_buffer(int code, struct poolite__failure *failure);
 
 #endif

@@ -72,6 +72,16 @@ void statement_cache_add(struct statement_cache *cache, const char *sql, size_t 
 		evict(cache, cache->by_text);
 }
 
+void statement_cache_detach(struct statement_cache *cache, struct statement *statement)
+{
+	if (!statement->entry)
+		return;
+	HASH_DEL(cache->by_text, statement->entry);
+	cache->count--;
+	free(statement->entry);
+	statement->entry = NULL;
+}
+
 void statement_done(struct statement *statement)
 {
 	if (!statement->entry) {

@@ -38,6 +38,8 @@ bool statement_cache_find(struct statement_cache *cache, const char *sql, size_t
 /** Keep ${statement} under ${sql} (copied) if it is short enough; the cache owns stmt then. */
 void statement_cache_add(struct statement_cache *cache, const char *sql, size_t len,
     struct statement *statement);
+/** Take it out of the cache: whoever calls keeps stmt, and finalises it. */
+void statement_cache_detach(struct statement_cache *cache, struct statement *statement);
 /** After use: reset and clear the bindings, or finalise what is not cached. */
 void statement_done(struct statement *statement);
 /** Finalise everything. */
