@@ -78,14 +78,14 @@ static void close_all(struct broker *broker)
 	close_loop(broker);
 }
 
-/* Whoever is not in a transaction has sent all that will be taken. */
+/* Whoever is in no transaction and reads no pages has sent all that will be taken. */
 static void drain_sessions(struct broker *broker)
 {
 	struct session *session = NULL;
 
 	while ((session = session_next(&broker->sessions, session))) {
 		struct client *client = session_data(session);
-		if (!client || !transaction_is_active(client->transaction))
+		if (!client || !dispatch_has_round_trips(client))
 			session_drain(session);
 	}
 }
@@ -134,11 +134,14 @@ static void on_tick(void *context)
 	struct broker *broker = context;
 	int64_t now_ns = clock_advance(&broker->clock);
 	struct transaction *transaction, *next;
+	struct cursor *cursor, *next_cursor;
 
 	stop_if_must(broker);
 	session_watch_all(&broker->sessions);
 	DL_FOREACH_SAFE (broker->transactions, transaction, next)
 		transaction_tick(transaction, now_ns);
+	DL_FOREACH_SAFE (broker->cursors, cursor, next_cursor)
+		cursor_tick(cursor, now_ns);
 	overdue_answer(broker);
 	if (atomic_load(&broker->database.is_wal_pinned))
 		overdue_end_oldest_read(broker);
@@ -227,6 +230,7 @@ static void prepare_sessions(struct broker *broker)
 	broker->session_handler = (struct session_handler){
 	    .on_connect = dispatch_session_opened,
 	    .on_message = on_message,
+	    .on_has_room = dispatch_session_has_room,
 	    .on_end = dispatch_session_ended,
 	    .on_gone = dispatch_session_gone,
 	    .on_free = dispatch_session_freed,

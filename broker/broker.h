@@ -22,6 +22,7 @@
 #include "broker/stats.h"
 #include "broker/users.h"
 
+struct cursor;
 struct transaction;
 
 enum broker_stage { BROKER_SERVING, BROKER_DRAINING, BROKER_CLOSING };
@@ -55,7 +56,9 @@ struct broker {
 	struct listener stats_listener;    /* fd -1: none */
 	struct stats_server *stats_server; /* owns; NULL: none */
 	struct transaction
-	    *transactions; /* borrowed: those of sessions that ever began one */
+	    *transactions;      /* borrowed: those of sessions that ever began one */
+	struct cursor *cursors; /* borrowed: those outside transactions */
+	uint64_t last_cursor;   /* the newest cursor's number */
 };
 
 /**

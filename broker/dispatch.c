@@ -5,18 +5,16 @@
 #include <utlist.h>
 
 #include "broker/at_once.h"
+#include "broker/db/pages.h"
 #include "broker/log.h"
 #include "broker/overdue.h"
+#include "broker/routing.h"
 #include "proto/answer.h"
-#include "proto/transaction.h"
 
 static struct broker *broker_of(const struct session *session)
 {
 	return session_context(session);
 }
-
-/* Longer transactions go to the writer unseen: the loop has others to serve. */
-#define ROUTED_STATEMENTS_MAX 64
 
 /* What may lie unread before errors need room in the budget, like all else. */
 #define UNREAD_ERROR_BYTES ((size_t)16 << 10)
@@ -87,79 +85,28 @@ void dispatch_refuse(
 	dispatch_answer(broker, job);
 }
 
-/* ---- where a plain request runs ---------------------------------------------- */
+/* ---- plain requests --------------------------------------------------------- */
 
-static bool is_read(enum route route)
+static void plain_done(struct job *job);
+
+/* A statement that writes is never paged. */
+static void submit_write(struct broker *broker, struct job *job)
 {
-	return route == ROUTE_READ || route == ROUTE_SHORT || route == ROUTE_LONG;
+	job->cursor = 0;
+	job->done = plain_done;
+	job->owner = broker;
+	writer_submit(broker->pool.writer, job);
 }
 
-/* A transaction is a read when each of its texts is known to be one. */
-static enum route transaction_route(struct broker *broker, const struct job *job)
+void dispatch_reroute(struct broker *broker, struct job *job)
 {
-	struct poolite__reader list = job->request.list;
-
-	if (job->request.list_count > ROUTED_STATEMENTS_MAX)
-		return ROUTE_WRITE;
-	for (uint32_t i = 0; i < job->request.list_count; i++) {
-		struct poolite__statement statement;
-		if (poolite__read_transaction_statement(&list, &statement, NULL) ||
-		    !is_read(
-			routes_find(&broker->routes, statement.sql, statement.sql_len)))
-			return ROUTE_WRITE;
-	}
-	return ROUTE_LONG;
-}
-
-static enum route route_of(struct broker *broker, const struct job *job)
-{
-	switch (job->request.method) {
-	case POOLITE__QUERY:
-		return routes_find(
-		    &broker->routes, job->request.sql, job->request.sql_len);
-	case POOLITE__TRANSACTION: return transaction_route(broker, job);
-	default: return ROUTE_WRITE;
-	}
-}
-
-static void learn_texts(struct broker *broker, const struct job *job)
-{
-	struct poolite__reader list = job->request.list;
-
-	for (uint32_t i = 0; i < job->request.list_count; i++) {
-		struct poolite__statement statement;
-		if (poolite__read_transaction_statement(&list, &statement, NULL) == 0 &&
-		    !is_read(
-			routes_find(&broker->routes, statement.sql, statement.sql_len)))
-			routes_learn(&broker->routes, statement.sql, statement.sql_len,
-			    ROUTE_READ);
-	}
-}
-
-/* What the run has shown about the texts. */
-static void learn(struct broker *broker, const struct job *job)
-{
-	const struct poolite__request *request = &job->request;
-
-	if (job->failure.code) {
-		if (job->examine && job->failure.code == POOLITE_QUERY_TIMEOUT)
-			routes_learn(
-			    &broker->routes, request->sql, request->sql_len, ROUTE_LONG);
-		return;
-	}
-	if (request->method == POOLITE__TRANSACTION && !job->is_write &&
-	    request->list_count <= ROUTED_STATEMENTS_MAX)
-		learn_texts(broker, job);
-	if (request->method != POOLITE__QUERY)
-		return;
-	if (job->is_write)
+	job->needs_writer = job->has_ended = false;
+	job->reader = NULL;
+	broker->stats.rerouted++;
+	if (job->request.method == POOLITE__QUERY)
 		routes_learn(
-		    &broker->routes, request->sql, request->sql_len, ROUTE_WRITE);
-	else if (job->examine)
-		routes_learn(&broker->routes, request->sql, request->sql_len,
-		    job->is_short ? ROUTE_SHORT : ROUTE_LONG);
-	else if (!job->is_read)
-		routes_learn(&broker->routes, request->sql, request->sql_len, ROUTE_READ);
+		    &broker->routes, job->request.sql, job->request.sql_len, ROUTE_WRITE);
+	submit_write(broker, job);
 }
 
 static void plain_done(struct job *job)
@@ -168,16 +115,10 @@ static void plain_done(struct job *job)
 
 	pool_return(&broker->pool, job);
 	if (job->needs_writer) {
-		job->needs_writer = false;
-		job->reader = NULL;
-		broker->stats.rerouted++;
-		if (job->request.method == POOLITE__QUERY)
-			routes_learn(&broker->routes, job->request.sql,
-			    job->request.sql_len, ROUTE_WRITE);
-		writer_submit(broker->pool.writer, job);
+		dispatch_reroute(broker, job);
 	} else {
 		overdue_name_holder(broker, job);
-		learn(broker, job);
+		routing_learn(&broker->routes, job);
 		dispatch_answer(broker, job);
 	}
 	pool_pump(&broker->pool);
@@ -199,29 +140,45 @@ static bool refuse_after_grace(struct broker *broker, struct job *job)
 	return true;
 }
 
+/* What makes sense only inside a transaction, or with a cursor. */
+static void refuse_out_of_place(struct job *job)
+{
+	switch (job->request.method) {
+	case POOLITE__COMMIT:
+	case POOLITE__ROLLBACK:
+		poolite__fail(&job->failure, POOLITE_NO_TRANSACTION,
+		    "%s without a begin before it",
+		    poolite__method_name(job->request.method));
+		break;
+	case POOLITE__FETCH:
+	case POOLITE__CLOSE:
+		pages_fail_unknown(job->request.cursor, &job->failure);
+		break;
+	default: break;
+	}
+}
+
 void dispatch_plain(struct broker *broker, struct job *job)
 {
 	enum route route;
 
-	if (!job->failure.code &&
-	    (job->request.method == POOLITE__COMMIT ||
-		job->request.method == POOLITE__ROLLBACK))
-		poolite__fail(&job->failure, POOLITE_NO_TRANSACTION,
-		    "%s without a begin before it",
-		    poolite__method_name(job->request.method));
+	if (!job->failure.code)
+		refuse_out_of_place(job);
 	if (job->failure.code || refuse_after_grace(broker, job)) {
 		dispatch_answer(broker, job);
 		return;
 	}
-	job->done = plain_done;
-	job->owner = broker;
 	start_waiting(broker, job);
-	route = route_of(broker, job);
+	route = routing_of(&broker->routes, job);
 	if (job->read_only && route == ROUTE_WRITE)
 		route = ROUTE_LONG; /* no writer is needed to be told that one may not */
-	job->is_read = is_read(route);
+	job->is_read = routing_is_read(route);
 	if (route == ROUTE_WRITE) {
-		writer_submit(broker->pool.writer, job);
+		submit_write(broker, job);
+		return;
+	}
+	if (job->cursor) {
+		cursor_open(broker, job);
 		return;
 	}
 	if (route == ROUTE_SHORT) {
@@ -232,6 +189,8 @@ void dispatch_plain(struct broker *broker, struct job *job)
 		routes_learn(
 		    &broker->routes, job->request.sql, job->request.sql_len, ROUTE_LONG);
 	}
+	job->done = plain_done;
+	job->owner = broker;
 	job->examine = route == ROUTE_UNKNOWN || route == ROUTE_READ;
 	pool_submit_read(&broker->pool, job);
 }
@@ -314,9 +273,14 @@ static bool is_about_transactions(const struct client *client, const struct job 
 static void receive(struct session *session, struct client *client, struct job *job)
 {
 	struct broker *broker = broker_of(session);
+	struct cursor *cursor;
 
 	if (at_once_answer(broker, job))
 		return;
+	if ((cursor = cursor_find(job))) {
+		cursor_receive(cursor, job);
+		return;
+	}
 	if (!is_about_transactions(client, job)) {
 		dispatch_plain(broker, job);
 		return;
@@ -383,6 +347,8 @@ void dispatch_message(struct session *session, const uint8_t *message, size_t le
 	if (job->request.options.timeout_ms)
 		job->finish_by_ns = clock_after(
 		    job->received_ns, job->request.options.timeout_ms * CLOCK_NS_PER_MS);
+	if (job->request.method == POOLITE__QUERY && job->request.options.page_rows)
+		job->cursor = ++broker->last_cursor;
 	session_begin_request(session, len);
 	client->user->requests++;
 	DL_APPEND2(client->jobs, job, mate_prev, mate_next);
@@ -390,6 +356,27 @@ void dispatch_message(struct session *session, const uint8_t *message, size_t le
 }
 
 /* ---- the end of a session -------------------------------------------------------- */
+
+bool dispatch_has_round_trips(const struct client *client)
+{
+	const struct cursor *cursor;
+
+	DL_FOREACH2 (client->cursors, cursor, mate_next)
+		if (cursor_is_active(cursor))
+			return true;
+	return transaction_is_active(client->transaction);
+}
+
+/* Its transaction and its cursors go on to their end, which is near now. */
+static void end_round_trips(struct client *client)
+{
+	struct cursor *cursor, *next;
+
+	DL_FOREACH_SAFE2(client->cursors, cursor, next, mate_next)
+	cursor_session_ended(cursor);
+	if (client->transaction)
+		transaction_session_ended(client->transaction);
+}
 
 /* Nobody reads the answers: plain reads need not go on.  Writes do. */
 static void cancel_reads(struct broker *broker, struct client *client)
@@ -413,8 +400,8 @@ void dispatch_session_gone(struct session *session)
 	if (!client)
 		return;
 	cancel_reads(broker_of(session), client);
-	if (client->transaction && session_has_ended(session))
-		transaction_session_ended(client->transaction);
+	if (session_has_ended(session))
+		end_round_trips(client);
 }
 
 void dispatch_session_ended(struct session *session)
@@ -425,8 +412,21 @@ void dispatch_session_ended(struct session *session)
 		return;
 	if (session_is_gone(session))
 		cancel_reads(broker_of(session), client);
+	end_round_trips(client);
+}
+
+void dispatch_session_has_room(struct session *session)
+{
+	struct client *client = session_data(session);
+	struct cursor *cursor, *next;
+
+	if (!client)
+		return;
+	DL_FOREACH_SAFE2(client->cursors, cursor, next, mate_next)
+	cursor_session_has_room(cursor);
 	if (client->transaction)
-		transaction_session_ended(client->transaction);
+		transaction_session_has_room(client->transaction);
+	pool_pump(&broker_of(session)->pool);
 }
 
 void dispatch_session_freed(struct session *session)
@@ -436,6 +436,8 @@ void dispatch_session_freed(struct session *session)
 	if (!client)
 		return;
 	assert(!client->jobs);
+	while (client->cursors)
+		cursor_free(client->cursors);
 	transaction_free(client->transaction);
 	users_leave(&broker_of(session)->users, client->user);
 	free(client);

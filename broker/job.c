@@ -73,6 +73,17 @@ bool job_is_late(struct job *job, int64_t now_ns)
 	return true;
 }
 
+bool job_is_late_in_session(struct job *job, int64_t now_ns)
+{
+	if (!job_is_late(job, now_ns))
+		return false;
+	if (job->failure.code == POOLITE_POOL_TIMEOUT)
+		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
+		    "waited %.1f s behind this session's own requests",
+		    (double)(now_ns - job->received_ns) / 1e9);
+	return true;
+}
+
 void job_list_push(struct job_list *list, struct job *job)
 {
 	job->next = NULL;

@@ -48,7 +48,7 @@ static inline int stop_reason(struct stop *stop, int64_t now_ns)
 
 enum job_kind {
 	JOB_REQUEST,  /* a client's */
-	JOB_ROLLBACK, /* end a transaction whose client is gone, expired or stopped */
+	JOB_ROLLBACK, /* end a transaction or cursor: its client is gone, it expired ... */
 	JOB_CHECK,    /* health check of one connection */
 	JOB_DOCUMENT, /* the stats socket asks the loop for a document */
 };
@@ -75,7 +75,9 @@ struct job {
 	struct stop stop;
 
 	bool waits_for_reader; /* and not for the writer */
-	bool in_transaction;   /* between the session's begin and commit */
+	uint64_t
+	    cursor; /* a query in pages, and those that fetch from it: its number; else 0 */
+	bool in_transaction; /* between the session's begin and commit */
 	bool read_only; /* a write is READ_ONLY: its user or transaction may only read */
 	bool examine;   /* a reader shall say whether its text may run on the loop */
 	bool is_read;   /* a plain request whose text is known to read only */
@@ -84,7 +86,7 @@ struct job {
 	bool needs_writer;  /* a reader found that the text writes; nothing was done */
 	bool is_write;      /* the text writes */
 	bool is_short;      /* examined: the text may run on the loop */
-	bool has_ended;     /* of a transaction's job: the transaction is over */
+	bool has_ended;     /* of a transaction's or cursor's job: that is over */
 	bool breaks_reader; /* the connection must be replaced */
 	struct poolite__failure failure; /* code 0: the answer is complete */
 	struct poolite__buf answer;      /* the whole message to send; empty on failure */
@@ -103,10 +105,16 @@ struct job *job_create(const void *message, size_t len, struct poolite__budget *
 void job_free(struct job *job);
 
 /** A client's request that reads outside a transaction, when it runs on a reader. */
-static inline bool job_is_plain(const struct job *job)
+static inline bool job_is_read_outside(const struct job *job)
 {
 	return job->kind == JOB_REQUEST && !job->in_transaction &&
 	    job->request.method != POOLITE__BEGIN;
+}
+
+/** The same, and it leaves nothing behind: no transaction, no cursor. */
+static inline bool job_is_plain(const struct job *job)
+{
+	return job_is_read_outside(job) && !job->cursor;
 }
 
 /** Any thread but the loop: give it back; the loop will call job->done. */
@@ -117,6 +125,9 @@ void job_start(struct job *job, int64_t now_ns, int64_t query_timeout_ns);
 
 /** Whether it must not be started any more; then job->failure says why (a POOL_TIMEOUT still without the holder). */
 bool job_is_late(struct job *job, int64_t now_ns);
+
+/** The same for one that waits for its turn among its own session's requests. */
+bool job_is_late_in_session(struct job *job, int64_t now_ns);
 
 /* A first-in first-out list of jobs, doubly linked so that any can leave. */
 struct job_list {

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "broker/db/pages.h"
 #include "broker/failpoint.h"
 #include "proto/answer.h"
 #include "proto/begin.h"
@@ -82,6 +83,8 @@ static void run(struct database *database, struct connection *connection, struct
 	FAILPOINT("transaction_after_statement");
 	if (has_savepoint)
 		settle_savepoint(connection, job, rc != 0);
+	if (!connection_in_transaction(connection))
+		connection_end_pages(connection);
 }
 
 void lease_run(struct database *database, struct connection *connection, struct job *job,
@@ -100,4 +103,16 @@ void lease_run(struct database *database, struct connection *connection, struct 
 	}
 	FAILPOINT("transaction_after_request");
 	job->has_ended = !connection_in_transaction(connection);
+}
+
+void lease_page(struct database *database, struct connection *connection, struct job *job)
+{
+	static const struct work_place place = {0};
+	bool has_savepoint;
+
+	if (job->request.method != POOLITE__QUERY ||
+	    !job_is_late(job, clock_now(database->clock)))
+		job->needs_writer = work_run(database, connection, job, &place,
+					&has_savepoint) == EXECUTE_ELSEWHERE;
+	job->has_ended = !connection_has_pages(connection);
 }

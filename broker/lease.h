@@ -19,4 +19,11 @@ void lease_begin(
 void lease_run(struct database *database, struct connection *connection, struct job *job,
     bool is_writer);
 
+/**
+ * One request of a cursor outside a transaction, on a reader: its query, a fetch
+ * or its close.  job->has_ended tells that nothing is left of it.
+ */
+void lease_page(
+    struct database *database, struct connection *connection, struct job *job);
+
 #endif

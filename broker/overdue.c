@@ -1,5 +1,6 @@
 #include "broker/overdue.h"
 
+#include <stdio.h>
 #include <utlist.h>
 
 #include "broker/dispatch.h"
@@ -28,10 +29,11 @@ static void name_writer(struct broker *broker, struct job *job)
 				  : poolite__method_name(holder.method));
 }
 
-/* Whose request or read transaction has had a reader for longest; 0: nobody's. */
+/* Whose request, cursor or read transaction has had a reader for longest; 0: nobody's. */
 static pid_t oldest_reader(struct broker *broker)
 {
 	const struct transaction *transaction;
+	const struct cursor *cursor;
 	int64_t oldest_ns = CLOCK_NEVER;
 	pid_t pid = 0;
 
@@ -48,6 +50,11 @@ static pid_t oldest_reader(struct broker *broker)
 			oldest_ns = transaction->opened_ns;
 			pid = session_peer(transaction->session).pid;
 		}
+	DL_FOREACH (broker->cursors, cursor)
+		if (cursor->state == CURSOR_OPEN && cursor->opened_ns < oldest_ns) {
+			oldest_ns = cursor->opened_ns;
+			pid = session_peer(cursor->session).pid;
+		}
 	return pid;
 }
 
@@ -59,8 +66,8 @@ static void name_readers(struct broker *broker, struct job *job)
 
 	stats_command_of(pid, command, sizeof command);
 	poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
-	    "waited %.1f s for a reader; there are %u at most, read transactions have %u of the "
-	    "%u they may, and pid %d (%s) has had one for longest",
+	    "waited %.1f s for a reader; there are %u at most, read transactions and cursors have "
+	    "%u of the %u they may, and pid %d (%s) has had one for longest",
 	    (double)(clock_now(&broker->clock) - job->received_ns) / 1e9,
 	    pool->readers_max, pool->leased, pool->leased_max, (int)pid, command);
 }
@@ -93,29 +100,84 @@ void overdue_answer(struct broker *broker)
 	pool_nudge(&broker->pool);
 }
 
-void overdue_end_oldest_read(struct broker *broker)
+/* ---- leases ----------------------------------------------------------------------- */
+
+bool overdue_lease(struct broker *broker, const struct reader *reader, int64_t now_ns,
+    int64_t opened_ns, int64_t idle_since_ns, char why[OVERDUE_WHY_BYTES])
 {
-	struct transaction *transaction, *oldest_transaction = NULL;
-	struct job *oldest = NULL;
-	int64_t oldest_ns = CLOCK_NEVER;
+	const struct settings *settings = &broker->settings;
+
+	if (now_ns - opened_ns >= settings->transaction_timeout_ns)
+		snprintf(why, OVERDUE_WHY_BYTES,
+		    "it was open for %.1f s (transaction_timeout)",
+		    (double)(now_ns - opened_ns) / 1e9);
+	else if (now_ns - idle_since_ns >= settings->transaction_idle_timeout_ns &&
+	    pool_has_waiters(&broker->pool, reader))
+		snprintf(why, OVERDUE_WHY_BYTES,
+		    "it was idle for %.1f s while others waited (transaction_idle_timeout)",
+		    (double)(now_ns - idle_since_ns) / 1e9);
+	else
+		return false;
+	return true;
+}
+
+/* ---- for the sake of the WAL, or of a stop ---------------------------------------- */
+
+static struct transaction *oldest_transaction(struct broker *broker, int64_t *oldest_ns)
+{
+	struct transaction *transaction, *oldest = NULL;
 
 	DL_FOREACH (broker->transactions, transaction)
 		if (transaction_holds_snapshot(transaction) &&
-		    transaction->opened_ns < oldest_ns) {
-			oldest_transaction = transaction;
-			oldest_ns = transaction->opened_ns;
+		    transaction->opened_ns < *oldest_ns) {
+			oldest = transaction;
+			*oldest_ns = transaction->opened_ns;
 		}
+	return oldest;
+}
+
+static struct cursor *oldest_cursor(struct broker *broker, int64_t *oldest_ns)
+{
+	struct cursor *cursor, *oldest = NULL;
+
+	DL_FOREACH (broker->cursors, cursor)
+		if (cursor->state == CURSOR_OPEN && cursor->opened_ns < *oldest_ns) {
+			oldest = cursor;
+			*oldest_ns = cursor->opened_ns;
+		}
+	return oldest;
+}
+
+static struct job *oldest_read(struct broker *broker, int64_t *oldest_ns)
+{
+	struct job *oldest = NULL;
+
 	for (unsigned i = 0; i < broker->pool.count; i++) {
 		struct job *job = broker->pool.readers[i]->running;
-		if (job && job_is_plain(job) && job->handed_over_ns < oldest_ns) {
+		if (job && job_is_read_outside(job) && job->handed_over_ns < *oldest_ns) {
 			oldest = job;
-			oldest_ns = job->handed_over_ns;
+			*oldest_ns = job->handed_over_ns;
 		}
 	}
-	if (oldest)
-		atomic_store(&oldest->stop.reason, STOP_READ_FOR_WAL);
-	else if (oldest_transaction)
-		transaction_kill(oldest_transaction, POOLITE_TRANSACTION_EXPIRED,
+	return oldest;
+}
+
+void overdue_end_oldest_read(struct broker *broker)
+{
+	int64_t oldest_ns = CLOCK_NEVER;
+	struct transaction *transaction = oldest_transaction(broker, &oldest_ns);
+	struct cursor *cursor = oldest_cursor(broker, &oldest_ns);
+	struct job *job = oldest_read(broker, &oldest_ns);
+
+	if (!job && cursor)
+		job = cursor->running; /* its page, if one is being made */
+	if (job)
+		atomic_store(&job->stop.reason, STOP_READ_FOR_WAL);
+	else if (cursor)
+		cursor_kill(cursor, POOLITE_TRANSACTION_EXPIRED,
+		    "its snapshot kept the WAL from shrinking (wal_limit)");
+	else if (transaction)
+		transaction_kill(transaction, POOLITE_TRANSACTION_EXPIRED,
 		    "its snapshot kept the WAL from shrinking (wal_limit)");
 	pool_nudge(&broker->pool);
 }
@@ -124,6 +186,7 @@ void overdue_end_all(struct broker *broker)
 {
 	struct session *session = NULL;
 	struct transaction *transaction;
+	struct cursor *cursor;
 
 	/* Those that wait first: what a killed transaction gives back is for nobody. */
 	while ((session = session_next(&broker->sessions, session))) {
@@ -141,4 +204,6 @@ void overdue_end_all(struct broker *broker)
 	DL_FOREACH (broker->transactions, transaction)
 		transaction_kill(
 		    transaction, POOLITE_SHUTTING_DOWN, "the broker is stopping");
+	DL_FOREACH (broker->cursors, cursor)
+		cursor_kill(cursor, POOLITE_SHUTTING_DOWN, "the broker is stopping");
 }

@@ -14,9 +14,20 @@ void overdue_ask(struct broker *broker);
 void overdue_answer(struct broker *broker);
 /** A POOL_TIMEOUT of a job that waited for a connection gets to say who has that. */
 void overdue_name_holder(struct broker *broker, struct job *job);
-/** The WAL is near its limit: end the read or read transaction with the oldest snapshot. */
+/** The WAL is near its limit: end the read, cursor or read transaction with the oldest snapshot. */
 void overdue_end_oldest_read(struct broker *broker);
 /** The grace is over: end everything that waits or runs with SHUTTING_DOWN. */
 void overdue_end_all(struct broker *broker);
+
+/* Room for what overdue_lease says. */
+#define OVERDUE_WHY_BYTES 128
+
+/**
+ * Whether a transaction or cursor has had ${reader} (NULL: the writer) for too long:
+ * since ${opened_ns} in all, or idle since ${idle_since_ns} while others wait for
+ * such a connection.  Then ${why} says so.
+ */
+bool overdue_lease(struct broker *broker, const struct reader *reader, int64_t now_ns,
+    int64_t opened_ns, int64_t idle_since_ns, char why[OVERDUE_WHY_BYTES]);
 
 #endif

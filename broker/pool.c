@@ -107,6 +107,26 @@ void pool_submit_leased(struct pool *pool, struct reader *reader, struct job *jo
 	hand_over(reader, READER_LEASED, job);
 }
 
+struct job *pool_submit_rollback(struct pool *pool, struct reader *reader,
+    struct session *session, void (*done)(struct job *), void *owner)
+{
+	struct job *job =
+	    job_create(NULL, 0, NULL); /* never refused for the budget's sake */
+
+	/* A lease that cannot be ended would hold its connection for ever. */
+	if (!job)
+		log_and_exit("no memory to roll a transaction back");
+	job->kind = JOB_ROLLBACK;
+	job->session = session;
+	job->home = pool->database->completion;
+	job->done = done;
+	job->owner = owner;
+	job->in_transaction = true;
+	session_begin_request(session, 0);
+	pool_submit_leased(pool, reader, job);
+	return job;
+}
+
 void pool_return(struct pool *pool, struct job *job)
 {
 	struct reader *reader = job->reader;
@@ -121,7 +141,8 @@ void pool_return(struct pool *pool, struct job *job)
 	if (job->kind != JOB_CHECK) /* a check is no use: unused readers are closed */
 		reader->last_used_ns = clock_now(pool->database->clock);
 	reader->is_broken |= job->breaks_reader;
-	/* A begin that failed has no transaction; neither has one that ended. */
+	/* A begin that failed has no transaction, nor a first page that failed a cursor;
+	 * neither has one that ended. */
 	stays_leased = reader->state == READER_LEASED && !job->has_ended &&
 	    (job->in_transaction || job->failure.code == 0);
 	if (stays_leased)
@@ -138,10 +159,10 @@ void pool_return(struct pool *pool, struct job *job)
 		add_reader(pool);
 }
 
-/* The first read whose session takes answers; a slow client's wait. */
-static struct job *next_read(struct pool *pool)
+/* The first whose session takes answers; a slow client's wait. */
+static struct job *next_of(const struct job_list *list)
 {
-	struct job *job = pool->waiting.head;
+	struct job *job = list->head;
 
 	while (job && session_is_full(job->session))
 		job = job->next;
@@ -153,14 +174,15 @@ void pool_pump(struct pool *pool)
 	struct reader *reader;
 	struct job *job;
 
-	while (pool->waiting_begins.head && pool->leased < pool->leased_max &&
-	    (reader = find_idle(pool))) {
+	while (pool->leased < pool->leased_max &&
+	    (job = next_of(&pool->waiting_begins)) && (reader = find_idle(pool))) {
 		pool->leased++;
-		hand_over(reader, READER_LEASED, job_list_pop(&pool->waiting_begins));
+		job_list_remove(&pool->waiting_begins, job);
+		hand_over(reader, READER_LEASED, job);
 	}
 	if (!gate_is_open(&pool->database->gate, clock_now(pool->database->clock)))
 		return;
-	while ((job = next_read(pool)) && (reader = find_idle(pool))) {
+	while ((job = next_of(&pool->waiting)) && (reader = find_idle(pool))) {
 		job_list_remove(&pool->waiting, job);
 		hand_over(reader, READER_BUSY, job);
 	}

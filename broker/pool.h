@@ -15,11 +15,11 @@ struct pool {
 	struct reader **readers;   /* owns; the first `count` are there */
 	unsigned count;
 	unsigned readers_max; /* max_connections without writer and fast reader */
-	unsigned leased;      /* read transactions that have one */
+	unsigned leased;      /* read transactions and cursors that have one */
 	unsigned
 	    leased_max; /* half of readers_max: the others always serve plain reads */
 	struct job_list waiting;        /* owns; plain reads */
-	struct job_list waiting_begins; /* owns; read transactions */
+	struct job_list waiting_begins; /* owns; read transactions and cursors */
 	unsigned next_number;
 	unsigned checks; /* health checks under way */
 	void (*on_checked)(
@@ -39,10 +39,18 @@ void pool_stop(struct pool *pool);
 
 /** A read outside any transaction. */
 void pool_submit_read(struct pool *pool, struct job *job);
-/** A begin in read mode. */
+/** A begin in read mode, or a cursor's query: its reader stays leased if it succeeds
+ *  and job->has_ended is not set. */
 void pool_submit_begin_read(struct pool *pool, struct job *job);
-/** The next request of the transaction that has ${reader}; NULL: the writer. */
+/** The next request of the transaction or cursor that has ${reader}; NULL: the writer. */
 void pool_submit_leased(struct pool *pool, struct reader *reader, struct job *job);
+/**
+ * Roll back what has ${reader} (NULL: the writer), so that it is given back.  Counts
+ * as a request of ${session}; ${done} gets the job, with ${owner}, ends that
+ * request and frees the job.  Returns the job, borrowed.
+ */
+struct job *pool_submit_rollback(struct pool *pool, struct reader *reader,
+    struct session *session, void (*done)(struct job *), void *owner);
 
 /** First thing for each job that comes back: its reader is free again, or stays leased. */
 void pool_return(struct pool *pool, struct job *job);

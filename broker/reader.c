@@ -45,6 +45,8 @@ static void run(struct reader *reader, struct job *job)
 		read_transaction(reader, job);
 	else if (is_plain)
 		read_plain(reader, job);
+	else if (job->cursor && !job->in_transaction)
+		lease_page(database, reader->connection, job);
 	else if (job->request.method == POOLITE__BEGIN && !job->in_transaction)
 		lease_begin(database, reader->connection, job);
 	else

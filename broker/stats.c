@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "broker/broker.h"
+#include "broker/cursor.h"
 
 /* ---- latencies -------------------------------------------------------------- */
 
@@ -191,6 +193,17 @@ static void put_sessions(struct broker *broker, struct document *document)
 	close_map(document);
 }
 
+/* Of those in transactions: what queries in pages have. */
+static int cursors_with_a_reader(const struct broker *broker)
+{
+	const struct cursor *cursor;
+	int count = 0;
+
+	DL_FOREACH (broker->cursors, cursor)
+		count += cursor->reader != NULL;
+	return count;
+}
+
 static void put_queues(struct broker *broker, struct document *document)
 {
 	struct pool *pool = &broker->pool;
@@ -205,6 +218,7 @@ static void put_queues(struct broker *broker, struct document *document)
 	put_int(document, "max", pool->readers_max);
 	put_int(document, "in_transactions", pool->leased);
 	put_int(document, "in_transactions_max", pool->leased_max);
+	put_int(document, "in_cursors", cursors_with_a_reader(broker));
 	put_int(document, "replaced", (int64_t)pool->replaced);
 	close_map(document);
 	open_map(document, "fast_reader");

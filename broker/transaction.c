@@ -72,22 +72,9 @@ static void rolled_back(struct job *job)
 /* Give the connection back.  The state says what the transaction is meanwhile. */
 static void roll_back(struct transaction *transaction)
 {
-	struct job *job =
-	    job_create(NULL, 0, NULL); /* never refused for the budget's sake */
-
 	assert(!transaction->running);
-	/* A transaction that cannot be ended would hold the writer for ever. */
-	if (!job)
-		log_and_exit("no memory to roll a transaction back");
-	job->kind = JOB_ROLLBACK;
-	job->session = transaction->session;
-	job->home = transaction->broker->completion;
-	job->done = rolled_back;
-	job->owner = transaction;
-	job->in_transaction = true;
-	transaction->running = job;
-	session_begin_request(transaction->session, 0);
-	pool_submit_leased(&transaction->broker->pool, transaction->reader, job);
+	transaction->running = pool_submit_rollback(&transaction->broker->pool,
+	    transaction->reader, transaction->session, rolled_back, transaction);
 }
 
 static void die(struct transaction *transaction, const struct poolite__failure *cause)
@@ -123,18 +110,6 @@ static void submit(struct transaction *transaction, struct job *job)
 	pool_submit_leased(&transaction->broker->pool, transaction->reader, job);
 }
 
-/* What waited here waited for its own session. */
-static bool is_late(struct transaction *transaction, struct job *job)
-{
-	if (!job_is_late(job, now(transaction)))
-		return false;
-	if (job->failure.code == POOLITE_POOL_TIMEOUT)
-		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
-		    "waited %.1f s behind this session's own requests",
-		    (double)(now(transaction) - job->received_ns) / 1e9);
-	return true;
-}
-
 static void begin_failed(struct transaction *transaction, struct job *job)
 {
 	become_dead(transaction, &job->failure);
@@ -148,7 +123,7 @@ static void begin(struct transaction *transaction, struct job *job)
 		poolite__fail(&job->failure, POOLITE_READ_ONLY,
 		    "you may only read here (the broker's setting `read_only`): begin with "
 		    "mode \"read\"");
-	if (job->failure.code || is_late(transaction, job)) {
+	if (job->failure.code || job_is_late_in_session(job, now(transaction))) {
 		begin_failed(transaction, job);
 		return;
 	}
@@ -208,18 +183,27 @@ static void turn_inside(struct transaction *transaction, struct job *job)
 			job->request.method = POOLITE__ROLLBACK;
 		transaction->state = TRANSACTION_ENDING;
 		submit(transaction, job);
-	} else if (job->failure.code || is_late(transaction, job)) {
+	} else if (job->failure.code || job_is_late_in_session(job, now(transaction))) {
 		refuse_inside(transaction, job);
 	} else {
 		submit(transaction, job);
 	}
 }
 
+/* The next page would only lie there: the client has not read what it has got. */
+static bool must_wait(const struct transaction *transaction)
+{
+	return transaction->state == TRANSACTION_OPEN && transaction->held.head &&
+	    transaction->held.head->request.method == POOLITE__FETCH &&
+	    session_is_full(transaction->session);
+}
+
 static void pump(struct transaction *transaction)
 {
 	struct job *job;
 
-	while (!transaction->running && (job = job_list_pop(&transaction->held))) {
+	while (!transaction->running && !must_wait(transaction) &&
+	    (job = job_list_pop(&transaction->held))) {
 		switch (transaction->state) {
 		case TRANSACTION_NONE: turn_outside(transaction, job); break;
 		case TRANSACTION_DEAD: turn_dead(transaction, job); break;
@@ -228,7 +212,8 @@ static void pump(struct transaction *transaction)
 		case TRANSACTION_ENDING: assert(!"something runs in these states");
 		}
 	}
-	if (!transaction->running && transaction->state == TRANSACTION_OPEN &&
+	if (!transaction->running && !transaction->held.head &&
+	    transaction->state == TRANSACTION_OPEN &&
 	    session_has_ended(transaction->session)) {
 		transaction->state = TRANSACTION_ENDING;
 		roll_back(transaction);
@@ -317,6 +302,11 @@ void transaction_receive(struct transaction *transaction, struct job *job)
 	pump(transaction);
 }
 
+void transaction_session_has_room(struct transaction *transaction)
+{
+	pump(transaction);
+}
+
 /* A client that is gone reads no answer: what runs matters only if a commit follows. */
 static void hurry(struct transaction *transaction)
 {
@@ -349,7 +339,7 @@ static void refuse_late(struct transaction *transaction)
 			continue;
 		if (transaction->abort_on_error)
 			continue; /* its error kills the transaction, in its turn */
-		if (!is_late(transaction, job))
+		if (!job_is_late_in_session(job, now(transaction)))
 			continue;
 		job_list_remove(&transaction->held, job);
 		dispatch_answer(transaction->broker, job);
@@ -358,24 +348,14 @@ static void refuse_late(struct transaction *transaction)
 
 void transaction_tick(struct transaction *transaction, int64_t now_ns)
 {
-	const struct settings *settings = &transaction->broker->settings;
-	int64_t idle_ns = now_ns - transaction->idle_since_ns;
-	char why[128];
+	char why[OVERDUE_WHY_BYTES];
 
 	refuse_late(transaction);
 	if (transaction->state != TRANSACTION_OPEN ||
-	    (transaction->running && atomic_load(&transaction->running->stop.reason)))
-		return;
-	if (now_ns - transaction->opened_ns >= settings->transaction_timeout_ns)
-		snprintf(why, sizeof why, "it was open for %.1f s (transaction_timeout)",
-		    (double)(now_ns - transaction->opened_ns) / 1e9);
-	else if (!transaction->running &&
-	    idle_ns >= settings->transaction_idle_timeout_ns &&
-	    pool_has_waiters(&transaction->broker->pool, transaction->reader))
-		snprintf(why, sizeof why,
-		    "it was idle for %.1f s while others waited (transaction_idle_timeout)",
-		    (double)idle_ns / 1e9);
-	else
+	    (transaction->running && atomic_load(&transaction->running->stop.reason)) ||
+	    !overdue_lease(transaction->broker, transaction->reader, now_ns,
+		transaction->opened_ns,
+		transaction->running ? now_ns : transaction->idle_since_ns, why))
 		return;
 	transaction->broker->stats.expired++;
 	log_info("session %llu (pid %d): transaction ended, %s",

@@ -58,6 +58,8 @@ void transaction_free(struct transaction *transaction);
 void transaction_receive(struct transaction *transaction, struct job *job);
 /** The session gets no more messages: go on to the end, then roll back. */
 void transaction_session_ended(struct transaction *transaction);
+/** The client has read: a fetch that waited for that may go on. */
+void transaction_session_has_room(struct transaction *transaction);
 /** Each tick: expiry, and held requests whose deadline has passed. */
 void transaction_tick(struct transaction *transaction, int64_t now_ns);
 /** End it now with ${code}: the broker stops, or the WAL needs it. */

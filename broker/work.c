@@ -1,5 +1,6 @@
 #include "broker/work.h"
 
+#include "broker/db/pages.h"
 #include "broker/db/steady.h"
 #include "broker/routes.h"
 #include "proto/answer.h"
@@ -39,6 +40,27 @@ static int run_statement(struct connection *connection, struct job *job,
 
 	job->is_write = execution.is_write;
 	*has_savepoint = execution.has_savepoint;
+	return rc;
+}
+
+static int run_page(struct connection *connection, struct job *job,
+    const struct work_place *place, bool *has_savepoint)
+{
+	struct execution execution = execution_of(job, place);
+	int rc = pages_open(connection, job->cursor, job->request.options.page_rows,
+	    &execution, &job->answer, &job->failure);
+
+	job->is_write = execution.is_write;
+	*has_savepoint = execution.has_savepoint;
+	return rc;
+}
+
+static int run_close(struct connection *connection, struct job *job)
+{
+	int rc = pages_close(connection, job->request.cursor, &job->failure);
+
+	if (rc == 0)
+		poolite__buf_append(&job->answer, "\xc0", 1); /* nil */
 	return rc;
 }
 
@@ -164,7 +186,15 @@ int work_run(struct database *database, struct connection *connection, struct jo
 	case POOLITE__SCRIPT:
 		rc = run_script(connection, job, place, has_savepoint);
 		break;
-	default: rc = run_statement(connection, job, place, has_savepoint); break;
+	case POOLITE__FETCH:
+		rc = pages_fetch(connection, job->request.cursor,
+		    job->request.options.page_rows, &job->answer, &job->failure);
+		break;
+	case POOLITE__CLOSE: rc = run_close(connection, job); break;
+	default:
+		rc = job->cursor ? run_page(connection, job, place, has_savepoint)
+				 : run_statement(connection, job, place, has_savepoint);
+		break;
 	}
 	connection_unwatch(connection);
 	if (rc == 0 && job->examine && !job->is_write)

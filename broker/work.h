@@ -18,8 +18,8 @@ struct work_place {
 };
 
 /**
- * Run job's request (query, update, batch, transaction or script) under its
- * deadline, and leave the whole answer in job->answer.
+ * Run job's request (query, update, batch, transaction, script, fetch or close)
+ * under its deadline, and leave the whole answer in job->answer.
  *
  *   has_savepoint  set to whether a savepoint was opened (opens_savepoint) and is
  *                  still the caller's to release or undo

@@ -195,6 +195,7 @@ static void send_buf(struct session *session, struct poolite__buf *buf)
 	/* An answer for which there is no memory ends the session, never silently. */
 	if (!is_whole)
 		start_closing(session);
+	session->was_full |= session_is_full(session);
 }
 
 static void say_farewell(struct session *session)
@@ -365,6 +366,10 @@ static void settle(struct session *session)
 {
 	session_take_waiting(session);
 	flush(session);
+	if (session->was_full && !session_is_full(session)) {
+		session->was_full = false;
+		session->shared->handler->on_has_room(session);
+	}
 	/* Room left and still something in `in`: that is no whole message. */
 	if (session->state == SESSION_OPEN && session->saw_end &&
 	    (session->in.len == 0 || session_may_take(session)))

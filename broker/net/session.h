@@ -40,6 +40,8 @@ struct session_handler {
 	    struct session *session, int fd, struct poolite__failure *failure);
 	/** A whole message, borrowed for the call.  Count it with session_begin_request. */
 	void (*on_message)(struct session *session, const uint8_t *message, size_t len);
+	/** The client has read so much that it is not full any more (session_is_full). */
+	void (*on_has_room)(struct session *session);
 	/** No message comes any more: half-closed, gone or broken.  Once. */
 	void (*on_end)(struct session *session);
 	/** Nobody reads answers any more; on_end may come before or after.  Once. */

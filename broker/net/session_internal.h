@@ -27,6 +27,7 @@ struct session {
 	bool is_watched; /* on shared->watched */
 	bool saw_end;    /* of the stream; whole messages in `in` are still to be taken */
 	bool is_draining; /* shutdown(SHUT_RD) was done */
+	bool was_full;    /* and its owner not yet told that it has room again */
 	bool handle_closed;
 	struct poolite__failure *farewell; /* owns; sent last, or NULL */
 

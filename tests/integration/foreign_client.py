@@ -348,6 +348,61 @@ def or_fail_leaves_nothing_behind(s):
 # ---- transactions over round trips ----------------------------------------------------
 
 
+def pages_of(s, sql, args, page_rows):
+    """All rows of a query, page by page."""
+    page = s.query(sql, args, {"page_rows": page_rows})
+    while True:
+        assert len(page["rows"]) <= page_rows, len(page["rows"])
+        yield from page["rows"]
+        if "cursor" not in page:
+            return
+        page = s.fetch(page["cursor"])
+
+
+COUNT_TO = """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+    SELECT i, 'row ' || i FROM n"""
+
+
+@test
+def rows_in_pages_are_the_same_rows(s):
+    for page_rows in (1, 7, 100, 101):
+        equal(list(pages_of(s, COUNT_TO, [100], page_rows)),
+              [[i, f"row {i}"] for i in range(1, 101)])
+    rows = pages_of(s, COUNT_TO, [200_000], 1000)
+    equal(sum(i for i, _ in rows), 200_000 * 200_001 // 2)
+    refused("BAD_REQUEST", s.fetch, 1, message="no cursor 1")
+    assert "pages" in s.hello()["features"]
+
+
+@test
+def page_is_told_what_its_query_saw(s):
+    make_leads(s, "leads_in_pages")
+    s.update("INSERT INTO leads_in_pages (title) VALUES ('a'), ('b'), ('c')")
+    page = s.query("SELECT title FROM leads_in_pages ORDER BY id", None, {"page_rows": 1})
+    s.update("DELETE FROM leads_in_pages")
+    equal(s.fetch(page["cursor"], 1)["rows"], [["b"]])
+    equal(s.close(page["cursor"]), None)
+    refused("BAD_REQUEST", s.close, page["cursor"])
+
+
+@test
+def pages_inside_a_transaction_end_with_it(s):
+    s.begin()
+    s.update("CREATE TABLE paged AS SELECT 1 AS x UNION SELECT 2 UNION SELECT 3")
+    page = s.query("SELECT x FROM paged", None, {"page_rows": 2})
+    equal(page["rows"], [[1], [2]])
+    s.rollback()
+    refused("BAD_REQUEST", s.fetch, page["cursor"], message="transaction ended")
+
+
+@test
+def statement_that_writes_is_never_paged(s):
+    s.update("CREATE TABLE whole (x)")
+    result = s.query("INSERT INTO whole VALUES (1), (2), (3) RETURNING x", None, {"page_rows": 1})
+    equal(result["rows"], [[1], [2], [3]])
+    equal(result["changes"], 3)
+
+
 @test
 def begin_commit_and_rollback(s):
     make_leads(s, "x1")

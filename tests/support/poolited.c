@@ -182,6 +182,18 @@ unsigned poolited_descriptors(const struct poolited *broker)
 	return count - 2; /* "." and ".." */
 }
 
+void poolited_forget_peak(const struct poolited *broker)
+{
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/clear_refs", (int)broker->pid);
+	file = fopen(path, "we");
+	CHECK(file, "%s: %s", path, strerror(errno));
+	fputs("5", file);
+	CHECK(fclose(file) == 0, "%s: %s", path, strerror(errno));
+}
+
 /* A figure of /proc/PID/status, in KiB. */
 static unsigned status_kib(const struct poolited *broker, const char *name)
 {

@@ -53,10 +53,12 @@ void poolited_end(struct poolited *broker);
 
 /** Its open descriptors. */
 unsigned poolited_descriptors(const struct poolited *broker);
-/** The most memory it ever had, in MiB. */
+/** The most memory it ever had, or had since poolited_forget_peak, in MiB. */
 unsigned poolited_peak_mib(const struct poolited *broker);
 /** The memory it has now, in KiB. */
 unsigned poolited_resident_kib(const struct poolited *broker);
+/** Count its peak anew, from what it has now. */
+void poolited_forget_peak(const struct poolited *broker);
 
 /** Try to start poolited with these flags, which has to fail; see program_run. */
 int poolited_fails_to_start(const char *const *flags, char *output, size_t output_size);
