@@ -55,10 +55,32 @@ static int step(struct poolite__scan *scan, const uint8_t *buf, size_t len,
 	return 1;
 }
 
+/* Step over the plain values that the innermost container still has, as far as they came
+ * and raise no question: most of a message is that. */
+static void step_over_plain(struct poolite__scan *scan, const uint8_t *buf, size_t len,
+    const struct poolite__limits *limits)
+{
+	size_t end = len < limits->frame_bytes_max ? len : limits->frame_bytes_max;
+	uint64_t left = scan->open[scan->depth - 1];
+	size_t at = scan->offset;
+	struct poolite__head head;
+
+	while (left > 0 && at < end && poolite__head_read(buf + at, end - at, &head) &&
+	    head.kind != POOLITE__END && !poolite__head_is_container(&head) &&
+	    head.count <= end - at - head.len) {
+		at += head.len + head.count;
+		left--;
+	}
+	scan->offset = at;
+	scan->open[scan->depth - 1] = left;
+}
+
 ssize_t poolite__scan_next(struct poolite__scan *scan, const uint8_t *buf, size_t len,
     const struct poolite__limits *limits)
 {
 	for (;;) {
+		if (scan->depth > 0 && scan->offset < len)
+			step_over_plain(scan, buf, len, limits);
 		/* A level stays until its last value is whole, so that depth counts
 		 * what nests, even as the last element. */
 		while (scan->depth > 0 && scan->open[scan->depth - 1] == 0)

@@ -21,27 +21,37 @@ enum poolite__kind poolite__reader_kind(const struct poolite__reader *reader)
 	return poolite__firsts[*reader->at].kind;
 }
 
-/* Let msgpack-c decode the number that comes next; for one it allocates nothing. */
-static int read_number(
-    struct poolite__reader *reader, enum poolite__kind kind, msgpack_object *object)
+/* The header of the number of this kind that comes next, its bytes all there. */
+static int read_number_head(
+    struct poolite__reader *reader, enum poolite__kind kind, struct poolite__head *head)
 {
-	struct poolite__head head;
-	msgpack_unpacked number;
-	size_t used = 0;
 	size_t len = (size_t)(reader->end - reader->at);
-	msgpack_unpack_return rc;
 
 	if (poolite__reader_kind(reader) != kind ||
-	    !poolite__head_read(reader->at, len, &head) || head.count > len - head.len)
+	    !poolite__head_read(reader->at, len, head) || head->count > len - head->len)
 		return POOLITE_BAD_REQUEST;
-	msgpack_unpacked_init(&number);
-	rc = msgpack_unpack_next(
-	    &number, (const char *)reader->at, head.len + (size_t)head.count, &used);
-	*object = number.data;
-	msgpack_unpacked_destroy(&number);
-	if (rc != MSGPACK_UNPACK_SUCCESS)
+	return 0;
+}
+
+/* An integer's bits, as of an int64_t where it is negative. */
+static int read_integer(struct poolite__reader *reader, uint64_t *bits, bool *is_negative)
+{
+	struct poolite__head head;
+	const uint8_t *at = reader->at;
+
+	if (read_number_head(reader, POOLITE__INTEGER, &head))
 		return POOLITE_BAD_REQUEST;
-	reader->at += used;
+	reader->at += head.len + head.count;
+	if (head.count == 0) { /* in the first byte itself */
+		*bits = (uint64_t)(int64_t)(int8_t)*at;
+		*is_negative = *at >= 0x80;
+		return 0;
+	}
+	/* d0 .. d3 are signed: the bytes' highest bit is the sign. */
+	*is_negative = *at >= 0xd0 && at[1] >= 0x80;
+	*bits = *is_negative ? UINT64_MAX : 0;
+	for (uint64_t i = 1; i <= head.count; i++)
+		*bits = *bits << 8 | at[i];
 	return 0;
 }
 
@@ -87,12 +97,12 @@ int poolite__read_map(struct poolite__reader *reader, uint32_t *count)
 int poolite__read_uint(struct poolite__reader *reader, uint64_t max, uint64_t *value)
 {
 	struct poolite__reader at = *reader;
-	msgpack_object object;
+	uint64_t bits;
+	bool is_negative;
 
-	if (read_number(&at, POOLITE__INTEGER, &object) ||
-	    object.type != MSGPACK_OBJECT_POSITIVE_INTEGER || object.via.u64 > max)
+	if (read_integer(&at, &bits, &is_negative) || is_negative || bits > max)
 		return POOLITE_BAD_REQUEST;
-	*value = object.via.u64;
+	*value = bits;
 	*reader = at;
 	return 0;
 }
@@ -100,28 +110,34 @@ int poolite__read_uint(struct poolite__reader *reader, uint64_t max, uint64_t *v
 int poolite__read_int64(struct poolite__reader *reader, int64_t *value)
 {
 	struct poolite__reader at = *reader;
-	msgpack_object object;
+	uint64_t bits;
+	bool is_negative;
 
-	if (at.at < at.end && (*at.at <= 0x7f || *at.at >= 0xe0)) {
-		*value = (int8_t)*reader->at++;
-		return 0;
-	}
-	if (read_number(&at, POOLITE__INTEGER, &object))
+	if (read_integer(&at, &bits, &is_negative) || (!is_negative && bits > INT64_MAX))
 		return POOLITE_BAD_REQUEST;
-	if (object.type == MSGPACK_OBJECT_POSITIVE_INTEGER && object.via.u64 > INT64_MAX)
-		return POOLITE_BAD_REQUEST;
-	*value = object.via.i64;
+	*value = (int64_t)bits;
 	*reader = at;
 	return 0;
 }
 
+/* Floats are msgpack-c's to decode; for one it allocates nothing. */
 int poolite__read_double(struct poolite__reader *reader, double *value)
 {
-	msgpack_object object;
+	struct poolite__head head;
+	msgpack_unpacked number;
+	size_t used = 0;
+	msgpack_unpack_return rc;
 
-	if (read_number(reader, POOLITE__FLOAT, &object))
+	if (read_number_head(reader, POOLITE__FLOAT, &head))
 		return POOLITE_BAD_REQUEST;
-	*value = object.via.f64;
+	msgpack_unpacked_init(&number);
+	rc = msgpack_unpack_next(
+	    &number, (const char *)reader->at, head.len + (size_t)head.count, &used);
+	*value = number.data.via.f64;
+	msgpack_unpacked_destroy(&number);
+	if (rc != MSGPACK_UNPACK_SUCCESS)
+		return POOLITE_BAD_REQUEST;
+	reader->at += used;
 	return 0;
 }
 
