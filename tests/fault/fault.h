@@ -78,6 +78,7 @@ void test_kill(const struct effort *effort);
 void test_terminate(const struct effort *effort);
 void test_holders(const struct effort *effort);
 void test_full_disk(const struct effort *effort);
+void test_starvation(const struct effort *effort);
 void test_rude_clients(const struct effort *effort);
 void test_file_tricks(const struct effort *effort);
 void test_descriptors(const struct effort *effort);

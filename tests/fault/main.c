@@ -29,6 +29,7 @@ static const struct fault_test tests[] = {
     {"T13", "the disk is full", 6, test_full_disk},
     {"T14", "files are meddled with", 6, test_file_tricks},
     {"T15", "holders of transactions die", 10, test_holders},
+    {"T16", "readers starve the checkpoints", 8, test_starvation},
     {"T17", "SIGTERM under load", 8, test_terminate},
 };
 #define TESTS (sizeof tests / sizeof *tests)

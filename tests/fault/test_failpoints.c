@@ -15,6 +15,7 @@
 #define POINTS_MAX 64
 /* A point is killed at when it is passed for this time at the latest, by chance. */
 #define COUNT_MAX 12
+#define TRIES     6
 
 struct tally {
 	unsigned points;
@@ -122,10 +123,15 @@ static void kill_everywhere(unsigned index, void *context)
 		"--checkpoint-pages", "10", "--max-connections", "4", NULL});
 	while (effort_goes_on(work->effort, tally->next, work->kills)) {
 		unsigned point = (unsigned)(tally->next++ % tally->points);
-		/* The rare ones are passed but once. */
-		if (!kill_at(
-			work, &faulty, point, 1 + chance_below(&chance, COUNT_MAX)) &&
-		    !kill_at(work, &faulty, point, 1))
+		uint64_t count = 1 + chance_below(&chance, COUNT_MAX);
+		int tries = 0;
+		/* The rare ones are passed but once, and not in every run. */
+		while (tries++ < TRIES) {
+			faulty.ledger->options.seed = chance_below(&chance, UINT64_MAX);
+			if (kill_at(work, &faulty, point, tries == 1 ? count : 1))
+				break;
+		}
+		if (tries > TRIES)
 			continue;
 		tally->kills[point]++;
 		tally->all_kills++;

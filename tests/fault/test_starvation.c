@@ -1,0 +1,111 @@
+/* T16: readers that leave the checkpoints no gap, then one that reads for ever; writers go on. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/fault/fault.h"
+#include "tests/fault/ledger.h"
+#include "tests/support/check.h"
+#include "tests/support/wire.h"
+
+#define READERS       4
+#define WAL_LIMIT     "96M"
+#define WAL_LIMIT_MIB 96
+#define SHORT_MIB     64
+
+static struct poolited broker;
+static struct {
+	_Atomic bool must_stop;
+	_Atomic uint64_t reads;
+} * shared;
+
+/* About two milliseconds each, one after another without a pause. */
+static void read_on(unsigned index, void *context)
+{
+	struct poolite *handle;
+
+	(void)index;
+	(void)context;
+	CHECK(poolite_open(broker.socket, NULL, &handle, NULL) == 0, "poolite_open");
+	while (!shared->must_stop) {
+		struct poolite_result *result;
+		struct poolite_error error;
+		CHECK(
+		    poolite_query(handle,
+			"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+			"WHERE i < 10000) SELECT count(*) FROM n, ledger_client WHERE id = 1",
+			POOLITE_NO_ARGS, &result, &error) == 0,
+		    "a short read: %s", error.message);
+		poolite_result_free(result);
+		shared->reads++;
+	}
+	poolite_close(handle);
+}
+
+static double wal_mib(void)
+{
+	char path[80];
+	struct stat st;
+
+	snprintf(path, sizeof path, "%s-wal", broker.database);
+	return stat(path, &st) == 0 ? (double)st.st_size / (1 << 20) : 0;
+}
+
+/* Watch for ${seconds}: the largest WAL, and the checkpoints' ages. */
+static double watch(struct wire *wire, double seconds, struct spans *ages)
+{
+	double until = check_seconds() + seconds, largest = 0;
+
+	while (check_seconds() < until) {
+		double mib = wal_mib();
+		largest = mib > largest ? mib : largest;
+		if (ages)
+			spans_add(ages, (double)stat_of(wire, "wal.checkpoint_age"));
+		usleep(10000);
+	}
+	return largest;
+}
+
+void test_starvation(const struct effort *effort)
+{
+	double seconds = effort->is_long ? (effort->until - check_seconds()) / 2 : 10;
+	struct ledger_options options = {.clients = 4,
+	    .seed = effort->seed,
+	    .payload_bytes = 3000,
+	    .skips_mistakes = true};
+	struct ledger *ledger = ledger_create(&options);
+	struct ledger_verdict verdict = {0};
+	double largest_short, largest_long;
+	struct spans ages = {0};
+	pid_t pids[READERS];
+	struct wire *wire, *pin;
+
+	shared = shared_memory(sizeof *shared);
+	poolited_make(&broker, (const char *const[]){"--wal-limit", WAL_LIMIT, NULL});
+	ledger_make_database(broker.database);
+	poolited_run(&broker);
+	wire = wire_open(&broker);
+	ledger_start(ledger, broker.socket);
+	for (unsigned i = 0; i < READERS; i++)
+		pids[i] = client_start(read_on, i, NULL);
+	largest_short = watch(wire, seconds, &ages);
+	shared->must_stop = true;
+	for (unsigned i = 0; i < READERS; i++)
+		client_wait(pids[i]);
+	pin = wire_open(&broker);
+	call(pin, "begin", "[{`mode`: `read`}]");
+	largest_long = watch(wire, seconds, NULL);
+	ledger_stop(ledger);
+	wire_free_all();
+	CHECK_EQ(poolited_stop(&broker), 0);
+	ledger_check(ledger, broker.database, &verdict);
+	report_amount("short reads", (double)shared->reads, 1000, 100000);
+	report_amount("writes answered OK", (double)ledger->acks, 2000, 100000);
+	report_at_most("largest WAL with short reads, MiB", largest_short, SHORT_MIB);
+	report_at_most("age of the last checkpoint, p99, s",
+	    spans_quantile_ms(&ages, 0.99) / 1000, 10);
+	report_at_most(
+	    "largest WAL with one long read, MiB", largest_long, WAL_LIMIT_MIB);
+	ledger_report(ledger, &verdict);
+}
