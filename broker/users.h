@@ -6,6 +6,7 @@
 #ifndef POOLITE_BROKER_USERS_H
 #define POOLITE_BROKER_USERS_H
 
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include "broker/people.h"

@@ -128,6 +128,23 @@ Test(broker_memory, begin_for_whose_answer_there_is_none_ends_its_session)
 	CHECK(control->injected >= OFFSETS / 2, "hardly anything was refused");
 }
 
+Test(broker_memory, client_for_whom_there_is_none_is_turned_away)
+{
+	poolited_run(&broker);
+	/* A user's first session, each time: there is an entry to be made for the user. */
+	for (uint64_t offset = 1; offset <= OFFSETS; offset++) {
+		struct wire *wire;
+		refuse_from(offset);
+		wire = wire_open(&broker);
+		expect_answer_or_end(wire, wire_bare(wire, "ping"));
+		wire_close(wire);
+		refuse_nothing();
+		process_pause(0.02); /* the broker sees it go */
+	}
+	CHECK_TEXT(ask(wire_open(&broker), "ping"), "`pong`");
+	CHECK(control->injected >= OFFSETS / 2, "hardly anything was refused");
+}
+
 Test(broker_memory, start_without_it_says_so)
 {
 	unsigned refused = 0;
