@@ -127,20 +127,44 @@ int64_t poolite__answer_deadline(const struct poolite *handle)
 	    handle->options.answer_grace_ms;
 }
 
-static enum attempt attempt(struct poolite__call *call, struct poolite *handle,
+/* ANSWERED: not yet, but it may be. */
+static enum attempt send_request(struct poolite__call *call, struct poolite *handle,
     struct poolite__session *session, struct poolite__failure *failure)
 {
-	enum attempt ended;
 	enum poolite__io io;
 
 	if (call->deadline == 0)
 		call->deadline = poolite__answer_deadline(handle);
 	io = poolite__session_send(session, call->msgid, &call->request, call->deadline);
-	if (io != POOLITE__IO_OK)
-		return not_sent(session, io, failure);
+	return io == POOLITE__IO_OK ? ANSWERED : not_sent(session, io, failure);
+}
+
+static enum attempt attempt(struct poolite__call *call, struct poolite *handle,
+    struct poolite__session *session, struct poolite__failure *failure)
+{
+	enum attempt ended = send_request(call, handle, session, failure);
+
+	if (ended != ANSWERED)
+		return ended;
 	ended = await(call, handle, session, failure);
 	poolite__session_finish(session);
 	return ended;
+}
+
+int poolite__call_send(struct poolite__call *call, struct poolite *handle,
+    struct poolite__session *session, struct poolite__failure *failure)
+{
+	return send_request(call, handle, session, failure) == ANSWERED ? 0
+									: failure->code;
+}
+
+int poolite__call_await(struct poolite__call *call, struct poolite *handle,
+    struct poolite__session *session, struct poolite__failure *failure)
+{
+	enum attempt ended = await(call, handle, session, failure);
+
+	poolite__session_finish(session);
+	return ended == ANSWERED ? 0 : failure->code;
 }
 
 /* ---- as many as it takes ------------------------------------------------- */

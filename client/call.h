@@ -58,4 +58,13 @@ int poolite__call_any(struct poolite__call *call, struct poolite *handle, int pa
 int poolite__call_on(struct poolite__call *call, struct poolite *handle, int packed,
     struct poolite__session **session, struct poolite__failure *failure);
 
+/**
+ * The two halves of one attempt on ${session}, for who has something to do in
+ * between.  0, or a code: the session is of no more use.
+ */
+int poolite__call_send(struct poolite__call *call, struct poolite *handle,
+    struct poolite__session *session, struct poolite__failure *failure);
+int poolite__call_await(struct poolite__call *call, struct poolite *handle,
+    struct poolite__session *session, struct poolite__failure *failure);
+
 #endif

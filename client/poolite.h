@@ -290,6 +290,56 @@ POOLITE_API int poolite_tx_commit(struct poolite_tx *tx, struct poolite_error *e
  */
 POOLITE_API int poolite_tx_rollback(struct poolite_tx *tx, struct poolite_error *error);
 
+/* ---- cursors ------------------------------------------------------------- */
+
+/*
+ * A cursor reads a result of any size page by page, so that neither side ever
+ * holds more than two of them; a page ends at about 1 MB.
+ *
+ *	poolite_cursor_open(db, "SELECT * FROM leads", POOLITE_NO_ARGS, 0, &cursor, &error);
+ *	while ((rc = poolite_cursor_next(cursor, &row, &error)) > 0)
+ *		printf("%s\n", poolite_result_text(row, 1));
+ *	poolite_cursor_close(cursor);
+ *
+ * All pages show one state of the database.  Outside a transaction a cursor has
+ * a socket and one of the broker's connections to itself while there is more to
+ * fetch, and the next page is asked for ahead; it expires like a transaction
+ * (POOLITE_TRANSACTION_EXPIRED).  A cursor is for one thread at a time, and
+ * after fork() stays the parent's, as a transaction does.
+ */
+struct poolite_cursor;
+
+/**
+ * Run a query, and get its first page.  A statement that writes gives all of its rows at once.
+ *
+ *   page_rows  rows of a page, 1 to 1,000,000; 0: the default, 1,000
+ *   cursor     set to the cursor, for poolite_cursor_close
+ */
+POOLITE_API int poolite_cursor_open(struct poolite *handle, const char *sql,
+    const struct poolite_value *args, size_t args_count, int page_rows,
+    struct poolite_cursor **cursor, struct poolite_error *error);
+
+/** The same inside a transaction, which must not end before the cursor is closed. */
+POOLITE_API int poolite_tx_cursor_open(struct poolite_tx *tx, const char *sql,
+    const struct poolite_value *args, size_t args_count, int page_rows,
+    struct poolite_cursor **cursor, struct poolite_error *error);
+
+/**
+ * Step to the next row, fetching a page when it takes one.
+ *
+ *   row  NULL, or set to the cursor's rows, which stand at this one: for the
+ *        getters poolite_result_*, until the next call on the cursor.  Not to be
+ *        stepped or freed.  NULL when there is no row.
+ *
+ * Returns 1 with a row, 0 after the last one, or a code; after an error always
+ * the same one.  Errors of reading have outcome POOLITE_DONE_NO.
+ */
+POOLITE_API int poolite_cursor_next(struct poolite_cursor *cursor,
+    struct poolite_result **row, struct poolite_error *error);
+
+/** Give up what was not read, and free it.  NULL: nothing. */
+POOLITE_API void poolite_cursor_close(struct poolite_cursor *cursor);
+
 /* ---- requests in flight -------------------------------------------------- */
 
 /*

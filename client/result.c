@@ -259,6 +259,11 @@ int64_t poolite_result_last_insert_id(const struct poolite_result *result)
 	return result ? result->at.last_insert_id : 0;
 }
 
+uint64_t poolite__result_cursor(const struct poolite_result *result)
+{
+	return result->at.cursor;
+}
+
 /* ---- about one cell ------------------------------------------------------ */
 
 struct poolite_value poolite_result_value(

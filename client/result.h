@@ -25,4 +25,7 @@ void poolite__bytes_drop(struct poolite__bytes *bytes);
 int poolite__result_create(struct poolite__bytes *bytes, struct poolite__reader *at,
     struct poolite_result **result);
 
+/** The cursor that fetches the rows behind these; 0: there are none. */
+uint64_t poolite__result_cursor(const struct poolite_result *result);
+
 #endif

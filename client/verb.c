@@ -170,7 +170,8 @@ static int pack_transaction(const struct poolite__verb *verb, struct poolite__bu
 int poolite__verb_pack(const struct poolite__verb *verb, struct poolite__buf *buf,
     uint32_t msgid, int64_t timeout_ms)
 {
-	struct poolite__options options = {.timeout_ms = timeout_ms};
+	struct poolite__options options = {
+	    .timeout_ms = timeout_ms, .page_rows = verb->page_rows};
 	size_t len = verb->sql ? strlen(verb->sql) : 0;
 
 	switch (verb->method) {

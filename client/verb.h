@@ -18,6 +18,7 @@ struct poolite__verb {
 	const struct poolite_statement *statements; /* a transaction's */
 	size_t count;                               /* of them */
 	unsigned flags;                             /* a script's */
+	uint32_t page_rows;                         /* a query's; 0: all rows at once */
 };
 
 /** Where the answer goes; what is NULL is not wanted. */
