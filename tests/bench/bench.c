@@ -21,6 +21,7 @@ static const struct line lines[] = {
     {"write-1", "durable update, 1 client", line_write_1},
     {"insert-32", "durable inserts, 32 clients", line_insert_32},
     {"batch", "batch of 100,000 rows", line_batch},
+    {"scan", "scan of 1,000,000 rows in pages", line_scan},
     {"connect", "connect and first read", line_connect},
     {"clients-1000", "1,000 active clients", line_clients_1000},
     {"beside", "point reads beside long reads", line_beside},

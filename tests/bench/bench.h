@@ -107,6 +107,7 @@ void line_write_32(struct bench *bench);
 void line_insert_32(struct bench *bench);
 void line_write_flight(struct bench *bench);
 void line_batch(struct bench *bench);
+void line_scan(struct bench *bench);
 void line_processes(struct bench *bench);
 void line_curves(struct bench *bench);
 

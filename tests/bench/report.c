@@ -21,6 +21,12 @@ static const char *const ratio_kinds[] = {
     [RATIO_EXTRA] = "(Poolite - peer) / echo",
 };
 
+static const char *const units[] = {
+    [UNIT_RATE] = "1/s",
+    [UNIT_TIME] = "ns",
+    [UNIT_BYTES] = "bytes",
+};
+
 /* The document is the report: the table is printed from it. */
 struct report {
 	json_t *document; /* owns */
@@ -153,7 +159,7 @@ void report_add(struct report *report, const struct comparison *comparison)
 
 	set(row, "line", json_string(comparison->line));
 	set(row, "work", json_string(comparison->work));
-	set(row, "unit", json_string(comparison->unit == UNIT_RATE ? "1/s" : "ns"));
+	set(row, "unit", json_string(units[comparison->unit]));
 	set(row, "poolite", figures(comparison->ours, rounds));
 	set(row, "peer_name", json_string(comparison->peer));
 	set(row, "peer", figures(comparison->theirs, rounds));
@@ -206,10 +212,12 @@ static double figure_of(const json_t *row, const char *key, const char *which)
 	return json_real_value(json_object_get(json_object_get(row, key), which));
 }
 
-/* "121,900/s", "27.3 us", "3.4 ms". */
+/* "121,900/s", "27.3 us", "3.4 ms", "5.0 MiB". */
 static void write_figure(char cell[CELL], const char *unit, double figure)
 {
-	if (strcmp(unit, "1/s") != 0) {
+	if (strcmp(unit, units[UNIT_BYTES]) == 0) {
+		snprintf(cell, CELL, "%.1f MiB", figure / (1 << 20));
+	} else if (strcmp(unit, units[UNIT_TIME]) == 0) {
 		if (figure >= 1e9)
 			snprintf(cell, CELL, "%.2f s", figure / 1e9);
 		else if (figure >= 1e6)

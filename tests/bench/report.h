@@ -11,6 +11,7 @@
 enum unit {
 	UNIT_RATE, /* operations a second */
 	UNIT_TIME, /* nanoseconds for one */
+	UNIT_BYTES,
 };
 
 /* How two figures become one. */

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,6 +59,22 @@ bool site_close(struct site *site)
 	snprintf(lock, sizeof(lock), "%s.lock", site->socket);
 	unlink(lock);
 	return is_clean;
+}
+
+int64_t site_peak_bytes(const struct site *site)
+{
+	char path[64], line[256];
+	int64_t peak = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)site->broker);
+	FILE *file = fopen(path, "r");
+	if (file == NULL)
+		die(path, "cannot be read");
+	while (fgets(line, sizeof(line), file) != NULL)
+		if (strncmp(line, "VmHWM:", 6) == 0)
+			peak = strtoll(line + 6, NULL, 10) * 1024;
+	fclose(file);
+	return peak;
 }
 
 static bool check_one(const char *path, const char *sql, int64_t wanted)

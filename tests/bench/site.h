@@ -29,6 +29,9 @@ void site_open(
  */
 bool site_close(struct site *site);
 
+/** The most memory the broker ever had (VmHWM). */
+int64_t site_peak_bytes(const struct site *site);
+
 /**
  * Whether both files give these numbers for ${sql}; says on standard error when not.
  */
