@@ -337,14 +337,14 @@ static void put_holder(struct broker *broker, struct document *document)
 	close_map(document);
 }
 
-/* NULL when all is well. */
-static const char *complaint(struct broker *broker)
+static bool is_healthy(const struct broker *broker, const char **why)
 {
-	if (atomic_load(&broker->database.refuses_writes))
-		return broker->database.why;
-	if (broker->stage != BROKER_SERVING)
-		return "the broker is stopping";
-	return NULL;
+	*why = "the broker is stopping";
+	if (atomic_load(&broker->database.refuses_writes)) {
+		*why = broker->database.why;
+		return false;
+	}
+	return broker->stage == BROKER_SERVING;
 }
 
 void stats_pack(struct broker *broker, struct poolite__buf *out)
@@ -372,12 +372,13 @@ void stats_pack(struct broker *broker, struct poolite__buf *out)
 bool stats_pack_health(struct broker *broker, struct poolite__buf *out)
 {
 	struct document document = {.buf = out};
-	const char *why = complaint(broker);
+	const char *why;
+	bool all_is_well = is_healthy(broker, &why);
 
 	poolite__packer_init(&document.packer, out);
 	open_map(&document, NULL);
-	put_text(&document, "status", why ? "unhealthy" : "healthy");
-	if (why)
+	put_text(&document, "status", all_is_well ? "healthy" : "unhealthy");
+	if (!all_is_well)
 		put_text(&document, "reason", why);
 	put_text(&document, "database", "connected");
 	put_text(&document, "database_pool", "ready");
@@ -385,5 +386,5 @@ bool stats_pack_health(struct broker *broker, struct poolite__buf *out)
 	put_pool_figures(broker, &document);
 	close_map(&document);
 	close_map(&document);
-	return why == NULL;
+	return all_is_well;
 }
