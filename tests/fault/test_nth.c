@@ -40,6 +40,9 @@ static const struct fault {
 
 static const struct fault memory_faults[] = {{"an allocation", FAULT_MEMORY, 0}};
 
+/* Bytes of a log, for people. */
+#define LAST_WORDS 900
+
 struct tally {
 	_Atomic uint64_t next[2 * FAULTS_MAX]; /* the n to try */
 	_Atomic bool is_clean[2 * FAULTS_MAX]; /* a run went by without reaching its n */
@@ -75,7 +78,7 @@ static struct ledger *make_ledger(uint32_t tolerated)
 static void tell(struct tally *tally, const struct fault *fault, uint64_t n,
     bool for_ever, const char *text, int status)
 {
-	if (atomic_fetch_add(&tally->stories, 1) < 5)
+	if (atomic_fetch_add(&tally->stories, 1) < 3)
 		report_note("     %s, n = %llu, %s: status %d, %s", fault->what,
 		    (unsigned long long)n, for_ever ? "for ever" : "once", status, text);
 }
@@ -92,16 +95,11 @@ static void add(struct tally *tally, const struct ledger *ledger,
 	tally->damaged += verdict->damaged;
 }
 
-/* The last line of what it logged. */
-static const char *last_words(struct poolited *broker)
+/* The end of what it logged: after a crash, its stack. */
+static const char *last_words(const struct poolited *broker)
 {
-	char *end = broker->log + broker->log_len;
-	char *line;
-
-	if (end > broker->log)
-		end[-1] = '\0';
-	line = strrchr(broker->log, '\n');
-	return line ? line + 1 : broker->log;
+	return broker->log +
+	    (broker->log_len > LAST_WORDS ? broker->log_len - LAST_WORDS : 0);
 }
 
 /* One run with the fault; false when the run was over before the n-th operation. */
