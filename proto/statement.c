@@ -100,6 +100,15 @@ void poolite__rows_begin(struct poolite__rows *rows)
 	rows->rows_at = poolite__pack_open_array(rows->buf);
 }
 
+void poolite__rows_open_as_before(struct poolite__rows *rows, struct poolite__buf *buf,
+    uint32_t columns, const void *head, size_t len)
+{
+	*rows =
+	    (struct poolite__rows){.buf = buf, .map_at = buf->len, .columns = columns};
+	poolite__buf_append(buf, head, len);
+	rows->rows_at = buf->len - 5; /* its last part is the array's header */
+}
+
 int poolite__rows_next(struct poolite__rows *rows)
 {
 	rows->rows++;

@@ -35,6 +35,10 @@ void poolite__rows_open(
 void poolite__rows_column(struct poolite__rows *rows, const char *name);
 /** After the names: "rows" and its array. */
 void poolite__rows_begin(struct poolite__rows *rows);
+/** Begin a result with the bytes that another one of these columns began with, up to its
+ *  first row: instead of rows_open, rows_column and rows_begin. */
+void poolite__rows_open_as_before(struct poolite__rows *rows, struct poolite__buf *buf,
+    uint32_t columns, const void *head, size_t len);
 /** One row's header; ${columns} values follow by poolite__pack_value.  0 or the buffer's failure. */
 int poolite__rows_next(struct poolite__rows *rows);
 /** The last row did not fit: forget it; the buffer had ${len} bytes before it. */

@@ -156,15 +156,33 @@ void execute_pack_head(
 	poolite__rows_begin(rows);
 }
 
+/* The same, by what was kept of the last time. */
+static void pack_head_again(const struct statement *statement, int columns,
+    struct poolite__rows *rows, struct poolite__buf *out)
+{
+	size_t len;
+	const void *head = statement_head(statement, &len);
+
+	if (head) {
+		poolite__rows_open_as_before(rows, out, (uint32_t)columns, head, len);
+		return;
+	}
+	execute_pack_head(statement->stmt, columns, rows, out);
+	if (!out->failed)
+		statement_keep_head(
+		    statement, out->data + rows->map_at, out->len - rows->map_at);
+}
+
 /* All rows from the first step, whose result was ${step}, on.  SQLite's last code, or a
  * negative one of ours. */
-static int pack_rows(
-    sqlite3_stmt *stmt, int step, struct poolite__rows *rows, struct poolite__buf *out)
+static int pack_rows(const struct statement *statement, int step,
+    struct poolite__rows *rows, struct poolite__buf *out)
 {
+	sqlite3_stmt *stmt = statement->stmt;
 	int columns = sqlite3_column_count(stmt);
 
 	/* After the first step: it may have compiled the text anew. */
-	execute_pack_head(stmt, columns, rows, out);
+	pack_head_again(statement, columns, rows, out);
 	for (; step == SQLITE_ROW; step = sqlite3_step(stmt)) {
 		execute_pack_row(stmt, columns, rows);
 		if (out->failed)
@@ -244,15 +262,15 @@ int execute_admit(struct connection *connection, struct statement *statement,
 }
 
 /* Step to the end.  SQLite's last code, or a negative one of ours. */
-static int step_all(
-    sqlite3_stmt *stmt, struct poolite__rows *rows, struct poolite__buf *out)
+static int step_all(const struct statement *statement, struct poolite__rows *rows,
+    struct poolite__buf *out)
 {
-	int rc = sqlite3_step(stmt);
+	int rc = sqlite3_step(statement->stmt);
 
 	if (rows && (rc == SQLITE_ROW || rc == SQLITE_DONE))
-		return pack_rows(stmt, rc, rows, out);
+		return pack_rows(statement, rc, rows, out);
 	while (rc == SQLITE_ROW) /* a script's SELECT: its rows go nowhere */
-		rc = sqlite3_step(stmt);
+		rc = sqlite3_step(statement->stmt);
 	return rc;
 }
 
@@ -288,7 +306,7 @@ int execute_run(struct connection *connection, struct statement *statement,
 	if (connection_stop_reason(connection))
 		return connection_failure(connection, SQLITE_INTERRUPT, failure);
 	rowid = put_rowid_away(connection, statement);
-	rc = step_all(statement->stmt, has_rows ? &rows : NULL, out);
+	rc = step_all(statement, has_rows ? &rows : NULL, out);
 	if (rc == SQLITE_DONE)
 		count_changes(connection, statement, execution);
 	put_rowid_back(connection, rowid);

@@ -11,6 +11,9 @@ struct cached_statement {
 	UT_hash_handle hh;
 	sqlite3_stmt *stmt; /* owns */
 	unsigned facts;
+	void *head; /* owns; NULL: not kept */
+	size_t head_len;
+	int head_compiled; /* how often it had been compiled anew by then */
 	size_t len;
 	char text[];
 };
@@ -20,6 +23,7 @@ static void evict(struct statement_cache *cache, struct cached_statement *entry)
 	HASH_DEL(cache->by_text, entry);
 	cache->count--;
 	sqlite3_finalize(entry->stmt);
+	free(entry->head);
 	free(entry);
 }
 
@@ -41,6 +45,7 @@ bool statement_cache_find(struct statement_cache *cache, const char *sql, size_t
 	if (!entry->hh.tbl) { /* no memory for the table: hand it out as not cached */
 		cache->count--;
 		*statement = (struct statement){entry->stmt, entry->facts, NULL};
+		free(entry->head);
 		free(entry);
 	}
 	return true;
@@ -78,8 +83,38 @@ void statement_cache_detach(struct statement_cache *cache, struct statement *sta
 		return;
 	HASH_DEL(cache->by_text, statement->entry);
 	cache->count--;
+	free(statement->entry->head);
 	free(statement->entry);
 	statement->entry = NULL;
+}
+
+static int times_compiled_anew(const struct cached_statement *entry)
+{
+	return sqlite3_stmt_status(entry->stmt, SQLITE_STMTSTATUS_REPREPARE, 0);
+}
+
+const void *statement_head(const struct statement *statement, size_t *len)
+{
+	const struct cached_statement *entry = statement->entry;
+
+	if (!entry || !entry->head || entry->head_compiled != times_compiled_anew(entry))
+		return NULL;
+	*len = entry->head_len;
+	return entry->head;
+}
+
+void statement_keep_head(const struct statement *statement, const void *head, size_t len)
+{
+	struct cached_statement *entry = statement->entry;
+	void *copy;
+
+	if (!entry || len > STATEMENT_CACHE_HEAD_BYTES || !(copy = malloc(len)))
+		return;
+	memcpy(copy, head, len);
+	free(entry->head);
+	entry->head = copy;
+	entry->head_len = len;
+	entry->head_compiled = times_compiled_anew(entry);
 }
 
 void statement_done(struct statement *statement)

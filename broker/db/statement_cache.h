@@ -18,6 +18,10 @@
 	(64 << 10) /* bytes of one compiled statement: 16 MiB in all */
 #define STATEMENT_CACHE_TEXT_BYTES ((size_t)16 << 10)
 
+/* Bytes before the first row of its result, column names above all, that are kept with
+ * a statement: 1 MiB in all. */
+#define STATEMENT_CACHE_HEAD_BYTES ((size_t)4 << 10)
+
 struct cached_statement;
 
 struct statement_cache {
@@ -38,6 +42,11 @@ bool statement_cache_find(struct statement_cache *cache, const char *sql, size_t
 /** Keep ${statement} under ${sql} (copied) if it is short enough; the cache owns stmt then. */
 void statement_cache_add(struct statement_cache *cache, const char *sql, size_t len,
     struct statement *statement);
+/** The bytes that its results begin with, if they were kept and the text was not compiled
+ *  anew since; else NULL. */
+const void *statement_head(const struct statement *statement, size_t *len);
+/** Keep them (copied), if it is cached and they are few. */
+void statement_keep_head(const struct statement *statement, const void *head, size_t len);
 /** Take it out of the cache: whoever calls keeps stmt, and finalises it. */
 void statement_cache_detach(struct statement_cache *cache, struct statement *statement);
 /** After use: reset and clear the bindings, or finalise what is not cached. */

@@ -157,6 +157,43 @@ Test(fast, turn_that_ends_lets_go_of_the_snapshot)
 	tear_down(&house);
 }
 
+/* The names of a query's columns, as they are in its answer. */
+static bool answer_names(struct house *house, const char *sql, const char *name)
+{
+	struct job *job;
+	bool found;
+
+	cr_assert_eq((int)query(house, sql, &job), (int)FAST_ANSWERED);
+	found = memmem(job->answer.data, job->answer.len, name, strlen(name)) != NULL;
+	job_free(job);
+	return found;
+}
+
+Test(fast, columns_are_named_as_they_are_now)
+{
+	struct house house;
+
+	set_up(&house);
+	for (int i = 0; i < 3; i++)
+		cr_expect(answer_names(&house, "SELECT * FROM t",
+		    "\x91\xa1"
+		    "a"));
+	fast_end_turn(&house.fast);
+	write_sql(&house, "ALTER TABLE t RENAME COLUMN a TO bb");
+	for (int i = 0; i < 3; i++)
+		cr_expect(answer_names(&house, "SELECT * FROM t",
+		    "\x91\xa2"
+		    "bb"));
+	fast_end_turn(&house.fast);
+	write_sql(&house, "ALTER TABLE t ADD COLUMN c");
+	for (int i = 0; i < 3; i++)
+		cr_expect(answer_names(&house, "SELECT * FROM t",
+		    "\x92\xa2"
+		    "bb\xa1"
+		    "c"));
+	tear_down(&house);
+}
+
 Test(fast, what_exceeds_the_budget_leaves_nothing_behind)
 {
 	static const char *const texts[] = {
