@@ -341,6 +341,7 @@ void dispatch_message(struct session *session, const uint8_t *message, size_t le
 	else
 		read_params(broker, client, job);
 	job->session = session;
+	job->lanes = client->user->lanes;
 	job->read_only = client->roles & PEOPLE_READ_ONLY;
 	job->home = broker->completion;
 	job->received_ns = clock_now(&broker->clock);

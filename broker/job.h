@@ -14,6 +14,7 @@
 #include "proto/request.h"
 
 struct completion;
+struct lane;
 struct reader;
 struct session;
 
@@ -60,7 +61,8 @@ struct job {
 	struct job *mate_prev;
 	enum job_kind kind;
 	struct session
-	    *session; /* borrowed; a session outlives its jobs.  NULL: nobody's */
+	    *session;       /* borrowed; a session outlives its jobs.  NULL: nobody's */
+	struct lane *lanes; /* borrowed: its user's (turns.h); NULL: nobody's */
 	struct completion *home;    /* borrowed: where it goes when it is done */
 	void (*done)(struct job *); /* the loop calls it then; owns the job again */
 	void *owner;                /* borrowed, for `done` */

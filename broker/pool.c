@@ -56,6 +56,8 @@ int pool_start(struct pool *pool, struct database *database,
 	*pool = (struct pool){
 	    .database = database,
 	    .readers_max = database->settings->max_connections - 2,
+	    .waiting = {.which = TURNS_READS},
+	    .waiting_begins = {.which = TURNS_BEGINS},
 	    .on_checked = on_checked,
 	    .owner = owner,
 	    .last_check_ns = now_ns,
@@ -75,7 +77,7 @@ int pool_start(struct pool *pool, struct database *database,
 
 void pool_stop(struct pool *pool)
 {
-	assert(!pool->waiting.head && !pool->waiting_begins.head);
+	assert(pool->waiting.count + pool->waiting_begins.count == 0);
 	while (pool->count > 0)
 		remove_reader(pool, pool->readers[0]);
 	free(pool->readers);
@@ -86,14 +88,14 @@ void pool_stop(struct pool *pool)
 void pool_submit_read(struct pool *pool, struct job *job)
 {
 	job->waits_for_reader = true;
-	job_list_push(&pool->waiting, job);
+	turns_push(&pool->waiting, job);
 	pool_pump(pool);
 }
 
 void pool_submit_begin_read(struct pool *pool, struct job *job)
 {
 	job->waits_for_reader = true;
-	job_list_push(&pool->waiting_begins, job);
+	turns_push(&pool->waiting_begins, job);
 	pool_pump(pool);
 }
 
@@ -159,14 +161,10 @@ void pool_return(struct pool *pool, struct job *job)
 		add_reader(pool);
 }
 
-/* The first whose session takes answers; a slow client's wait. */
-static struct job *next_of(const struct job_list *list)
+/* A slow client's job waits until its session takes answers. */
+static bool takes_answers(const struct job *job)
 {
-	struct job *job = list->head;
-
-	while (job && session_is_full(job->session))
-		job = job->next;
-	return job;
+	return !session_is_full(job->session);
 }
 
 void pool_pump(struct pool *pool)
@@ -175,36 +173,25 @@ void pool_pump(struct pool *pool)
 	struct job *job;
 
 	while (pool->leased < pool->leased_max &&
-	    (job = next_of(&pool->waiting_begins)) && (reader = find_idle(pool))) {
+	    (job = turns_find(&pool->waiting_begins, takes_answers)) &&
+	    (reader = find_idle(pool))) {
 		pool->leased++;
-		job_list_remove(&pool->waiting_begins, job);
+		turns_take(&pool->waiting_begins, job);
 		hand_over(reader, READER_LEASED, job);
 	}
 	if (!gate_is_open(&pool->database->gate, clock_now(pool->database->clock)))
 		return;
-	while ((job = next_of(&pool->waiting)) && (reader = find_idle(pool))) {
-		job_list_remove(&pool->waiting, job);
+	while ((job = turns_find(&pool->waiting, takes_answers)) &&
+	    (reader = find_idle(pool))) {
+		turns_take(&pool->waiting, job);
 		hand_over(reader, READER_BUSY, job);
-	}
-}
-
-static void collect(struct job_list *from, int64_t now_ns, struct job_list *late)
-{
-	struct job *next;
-
-	for (struct job *job = from->head; job; job = next) {
-		next = job->next;
-		if (!job_is_late(job, now_ns))
-			continue;
-		job_list_remove(from, job);
-		job_list_push(late, job);
 	}
 }
 
 void pool_collect_late(struct pool *pool, int64_t now_ns, struct job_list *late)
 {
-	collect(&pool->waiting, now_ns, late);
-	collect(&pool->waiting_begins, now_ns, late);
+	turns_collect(&pool->waiting, job_is_late, now_ns, late);
+	turns_collect(&pool->waiting_begins, job_is_late, now_ns, late);
 	writer_collect_late(pool->writer, now_ns, late);
 }
 
@@ -261,7 +248,7 @@ bool pool_has_waiters(struct pool *pool, const struct reader *reader)
 {
 	if (!reader)
 		return writer_waiting(pool->writer) > 0;
-	return pool->waiting.head || pool->waiting_begins.head;
+	return pool->waiting.count + pool->waiting_begins.count > 0;
 }
 
 bool pool_is_idle(struct pool *pool)

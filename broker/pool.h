@@ -7,6 +7,7 @@
 #define POOLITE_BROKER_POOL_H
 
 #include "broker/reader.h"
+#include "broker/turns.h"
 #include "broker/writer.h"
 
 struct pool {
@@ -18,8 +19,8 @@ struct pool {
 	unsigned leased;      /* read transactions and cursors that have one */
 	unsigned
 	    leased_max; /* half of readers_max: the others always serve plain reads */
-	struct job_list waiting;        /* owns; plain reads */
-	struct job_list waiting_begins; /* owns; read transactions and cursors */
+	struct turns waiting;        /* plain reads */
+	struct turns waiting_begins; /* read transactions and cursors */
 	unsigned next_number;
 	unsigned checks; /* health checks under way */
 	void (*on_checked)(

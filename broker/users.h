@@ -11,14 +11,16 @@
 
 #include "broker/people.h"
 #include "broker/settings.h"
+#include "broker/turns.h"
 #include "proto/buffer.h"
 #include "proto/failure.h"
 
 struct user {
 	uid_t uid;
 	size_t sessions;
-	size_t requests;               /* waiting or running, of all its sessions */
-	struct poolite__budget budget; /* of its bytes; the broker's is its parent */
+	size_t requests;                 /* waiting or running, of all its sessions */
+	struct lane lanes[TURNS_QUEUES]; /* its jobs in the queues */
+	struct poolite__budget budget;   /* of its bytes; the broker's is its parent */
 	UT_hash_handle hh;
 };
 

@@ -150,7 +150,7 @@ static void wait_for_work(struct writer *writer)
 	bool may_checkpoint = true;
 
 	while (!writer->is_stopping &&
-	    !(writer->is_leased ? writer->leased.head : writer->waiting.head)) {
+	    (writer->is_leased ? writer->leased.count : writer->waiting.count) == 0) {
 		struct timespec until;
 		if (writer->is_leased || !may_checkpoint) {
 			pthread_cond_wait(&writer->wake, &writer->mutex);
@@ -172,14 +172,14 @@ static size_t take(struct writer *writer, struct job **jobs)
 {
 	size_t count = 0;
 
-	while (writer->waiting.head && count < GROUP_MEMBERS_MAX) {
-		struct job *job = writer->waiting.head;
+	while (writer->waiting.count > 0 && count < GROUP_MEMBERS_MAX) {
+		struct job *job = turns_peek(&writer->waiting);
 		bool alone = job->kind != JOB_REQUEST ||
 		    job->request.method == POOLITE__BEGIN || is_lone(writer, job) ||
 		    work_wants_keys_off(job);
 		if (alone && count > 0)
 			break;
-		jobs[count++] = job_list_pop(&writer->waiting);
+		jobs[count++] = turns_pop(&writer->waiting);
 		if (alone)
 			break;
 	}
@@ -190,7 +190,7 @@ static void give_back(struct writer *writer, struct job **jobs, size_t count)
 {
 	pthread_mutex_lock(&writer->mutex);
 	while (count > 0)
-		job_list_push_front(&writer->waiting, jobs[--count]);
+		turns_push_front(&writer->waiting, jobs[--count]);
 	pthread_mutex_unlock(&writer->mutex);
 }
 
@@ -275,7 +275,8 @@ static void *serve(void *context)
 		size_t count = 1;
 
 		wait_for_work(writer);
-		if (!writer->is_leased && writer->waiting.head && !wait_for_room(writer))
+		if (!writer->is_leased && writer->waiting.count > 0 &&
+		    !wait_for_room(writer))
 			continue;
 		if (writer->is_leased)
 			jobs[0] = job_list_pop(&writer->leased);
@@ -381,7 +382,7 @@ void writer_submit(struct writer *writer, struct job *job)
 {
 	job->waits_for_reader = false;
 	pthread_mutex_lock(&writer->mutex);
-	job_list_push(&writer->waiting, job);
+	turns_push(&writer->waiting, job);
 	pthread_mutex_unlock(&writer->mutex);
 	pthread_cond_signal(&writer->wake);
 }
@@ -394,18 +395,15 @@ void writer_submit_leased(struct writer *writer, struct job *job)
 	pthread_cond_signal(&writer->wake);
 }
 
+static bool is_late(struct job *job, int64_t now_ns)
+{
+	return job->kind == JOB_REQUEST && job_is_late(job, now_ns);
+}
+
 void writer_collect_late(struct writer *writer, int64_t now_ns, struct job_list *late)
 {
-	struct job *next;
-
 	pthread_mutex_lock(&writer->mutex);
-	for (struct job *job = writer->waiting.head; job; job = next) {
-		next = job->next;
-		if (job->kind != JOB_REQUEST || !job_is_late(job, now_ns))
-			continue;
-		job_list_remove(&writer->waiting, job);
-		job_list_push(late, job);
-	}
+	turns_collect(&writer->waiting, is_late, now_ns, late);
 	pthread_mutex_unlock(&writer->mutex);
 }
 

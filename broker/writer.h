@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "broker/database.h"
+#include "broker/turns.h"
 
 /* Members of one group, and how long it may run before the rest waits for
  * the next one: both bound how long an answer is held back by others' work. */
@@ -54,8 +55,8 @@ struct writer {
 	pthread_t thread;
 	pthread_mutex_t mutex; /* guards everything down to is_stopping */
 	pthread_cond_t wake;
-	struct job_list waiting; /* owns */
-	struct job_list leased;  /* owns; of the session that has the writer */
+	struct turns waiting;   /* TURNS_WRITES */
+	struct job_list leased; /* owns; of the session that has the writer */
 	bool is_leased;
 	struct holder holder;
 	bool is_stopping;

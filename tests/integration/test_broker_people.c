@@ -224,3 +224,54 @@ Test(broker_people, user_has_no_more_bytes_in_memory_than_allowed)
 	expect_number(a, 1, "SELECT 1");
 	CHECK_EQ(stat_of(a, "sessions.open"), 1);
 }
+
+/* ---- turns ------------------------------------------------------------------------------- */
+
+/* A transaction on a session of its own that notes whose it was; the commit's msgid. */
+static uint32_t note(struct wire *wire, const char *who)
+{
+	wire_bare(wire, "begin");
+	wire_sql(wire, "update", "INSERT INTO log (who) VALUES ('%s')", who);
+	return wire_bare(wire, "commit");
+}
+
+enum { GREEDY = 10 };
+
+static void queue_many(unsigned index, void *context)
+{
+	struct wire *wires[GREEDY];
+	uint32_t commits[GREEDY];
+
+	(void)index;
+	(void)context;
+	wire_free_all();
+	become_stranger();
+	for (int i = 0; i < GREEDY; i++)
+		commits[i] = note(wires[i] = wire_open(&broker), "stranger");
+	for (int i = 0; i < GREEDY; i++)
+		expect_ok(wires[i], commits[i]);
+}
+
+Test(broker_people, who_queues_many_transactions_delays_another_by_one)
+{
+	struct wire *b;
+	uint32_t commit;
+	pid_t stranger_pid;
+
+	START("--max-connections", "4");
+	a = wire_open(&broker);
+	b = wire_open(&broker);
+	update(a, "CREATE TABLE log (id INTEGER PRIMARY KEY, who)");
+	ask(a, "begin");
+	stranger_pid = client_start(queue_many, 0, NULL);
+	await_stat_is(b, "queues.writer", GREEDY);
+	commit = note(b, "root");
+	wire_sync(b);
+	CHECK_EQ(stat_of(a, "queues.writer"), GREEDY + 1);
+	ask(a, "rollback");
+	expect_ok(b, commit);
+	client_wait(stranger_pid);
+	expect_number(a, GREEDY + 1, "SELECT count(*) FROM log");
+	CHECK(
+	    number(a, "SELECT id FROM log WHERE who = 'root'") <= 2, "it waited longer");
+}
