@@ -1,6 +1,6 @@
 /* writer.h - the one connection that writes, its thread and its queue.
  *
- * The queue is first come first served.  From its head the thread takes a group
+ * In the queue users take turns (turns.h).  From its head the thread takes a group
  * of writes, or one lone text, or one begin; between a begin and its end
  * it serves that session alone (a lease).  Between groups it makes checkpoints.
  */
