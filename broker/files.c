@@ -131,6 +131,7 @@ static int lock(struct database_file *file, const char *socket, int64_t wait_ns,
     char *error, size_t error_size)
 {
 	char path[PATH_MAX + 16], folder[PATH_MAX] = "", text[2 * PATH_MAX];
+	struct stat st;
 	int len;
 
 	snprintf(path, sizeof path, "%s-poolite.lock", file->path);
@@ -140,8 +141,12 @@ static int lock(struct database_file *file, const char *socket, int64_t wait_ns,
 		    strerror(errno));
 		return -1;
 	}
-	if (wait_for_lock(file, path, wait_ns, error, error_size))
+	if (wait_for_lock(file, path, wait_ns, error, error_size)) {
+		file->was_created = false; /* who has the lock may have it open by now */
 		return -1;
+	}
+	/* Another broker may have come, written and gone before we had the lock. */
+	file->was_created &= stat(file->path, &st) == 0 && st.st_size == 0;
 	/* Who reads it may stand in another folder. */
 	if (socket[0] != '/' && !getcwd(folder, sizeof folder))
 		folder[0] = '\0';

@@ -11,7 +11,7 @@
 struct database_file {
 	char *path;  /* owns; the realpath: a symbolic link must not make two writers */
 	int lock_fd; /* holds flock on PATH-poolite.lock for life; -1: none */
-	bool was_created;
+	bool was_created; /* by this start, and no other broker can have used it */
 };
 
 /**
@@ -19,7 +19,7 @@ struct database_file {
  * set, look where it lies (place.h, unless `allow_unsafe_place`), and lock
  * PATH-poolite.lock, which then holds our pid and the socket, a line each.
  * Waits for a broker that is stopping to be gone (${wait_ns} at the most).
- * 0, or -1 with a sentence in ${error}; then nothing is left behind.
+ * 0, or -1 with a sentence in ${error}; then only the lock file may be left behind.
  */
 int database_file_open(struct database_file *file, const struct settings *settings,
     int64_t wait_ns, char *error, size_t error_size);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -313,6 +314,20 @@ Test(broker_start, second_broker_on_one_database_is_refused)
 	free(socket);
 	free(link);
 	free(odd);
+}
+
+/* Another broker may have opened, between our making the file and our asking for its
+ * lock, what we have made. */
+Test(broker_start, what_another_broker_has_locked_is_not_removed)
+{
+	char *path = in_folder("test.db-poolite.lock");
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+
+	CHECK_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
+	expect_no_start(1, broker.database, broker.socket, "another broker");
+	CHECK(access(broker.database, F_OK) == 0, "its database was removed");
+	close(fd);
+	free(path);
 }
 
 Test(broker_start, second_broker_on_one_socket_is_refused)
