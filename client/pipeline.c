@@ -149,18 +149,24 @@ static bool may_read(const struct poolite_pipeline *pipeline)
 	    (pipeline->awaited || pipeline->held_bytes < pipeline->options.max_bytes);
 }
 
+/* False: there is no more to read now. */
+static bool read_piece(struct poolite_pipeline *pipeline)
+{
+	enum poolite__io io = may_read(pipeline)
+	    ? poolite__session_read(pipeline->session)
+	    : POOLITE__IO_AGAIN;
+
+	if (io == POOLITE__IO_OK)
+		take_messages(pipeline);
+	else if (io != POOLITE__IO_AGAIN)
+		break_down(pipeline, io);
+	return io == POOLITE__IO_OK;
+}
+
 void poolite__pipeline_read(struct poolite_pipeline *pipeline)
 {
-	for (int i = 0; i < PIECES && may_read(pipeline); i++) {
-		enum poolite__io io = poolite__session_read(pipeline->session);
-
-		if (io == POOLITE__IO_AGAIN)
-			return;
-		if (io == POOLITE__IO_OK)
-			take_messages(pipeline);
-		else
-			break_down(pipeline, io);
-	}
+	for (int i = 0; i < PIECES && read_piece(pipeline); i++)
+		;
 }
 
 /* ---- writing ------------------------------------------------------------- */
@@ -343,13 +349,22 @@ int64_t poolite__pipeline_deadline(const struct poolite_pipeline *pipeline)
 	return first ? first->deadline : INT64_MAX;
 }
 
+static bool is_expired(const struct poolite_pipeline *pipeline)
+{
+	return poolite__pipeline_deadline(pipeline) <= poolite__now_ms();
+}
+
 void poolite__pipeline_expire(struct poolite_pipeline *pipeline)
 {
 	struct poolite__flights *flights = &pipeline->flights;
-	struct poolite__flight *first;
 
-	while ((first = flights->under_way.first) != NULL &&
-	    first->deadline != INT64_MAX && first->deadline <= poolite__now_ms()) {
+	/* An answer that has come is one, however late the program looks. */
+	if (is_expired(pipeline))
+		while (read_piece(pipeline))
+			;
+	while (is_expired(pipeline)) {
+		struct poolite__flight *first = flights->under_way.first;
+
 		if (first->stage == POOLITE__SENT)
 			poolite__flights_end(
 			    flights, first, POOLITE__LOST, POOLITE__IO_TIMEOUT);

@@ -45,7 +45,7 @@ int poolite__pipeline_cancel(struct poolite_pipeline *pipeline,
 void poolite__pipeline_write(struct poolite_pipeline *pipeline);
 /** Read what is there, within reason. */
 void poolite__pipeline_read(struct poolite_pipeline *pipeline);
-/** End what is past its deadline. */
+/** Where a deadline has passed: read all that has come, and end what has no answer then. */
 void poolite__pipeline_expire(struct poolite_pipeline *pipeline);
 /** Wait for the socket or the next deadline, and do all of the above. */
 void poolite__pipeline_step(struct poolite_pipeline *pipeline);

@@ -469,7 +469,8 @@ POOLITE_API int poolite_cancel_sent(
 
 /** Its descriptor, the same until poolite_pipeline_close; -1: NULL, or the parent's. */
 POOLITE_API int poolite_pipeline_fd(const struct poolite_pipeline *pipeline);
-/** What to wait for: POLLIN and POLLOUT of <poll.h>; 0: nothing any more, its socket has ended. */
+/** What to wait for: POLLIN and POLLOUT of <poll.h>; 0: nothing, for its socket has
+ *  ended, or max_bytes of answers are to be awaited first. */
 POOLITE_API short poolite_pipeline_wants(const struct poolite_pipeline *pipeline);
 /** How long until poolite_pipeline_next has something to say by itself; -1: it has not. */
 POOLITE_API int poolite_pipeline_timeout_ms(const struct poolite_pipeline *pipeline);

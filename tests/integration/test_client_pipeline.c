@@ -740,6 +740,23 @@ Test(client_pipeline, a_late_answer_is_none_and_the_others_go_on)
 	CHECK_EQ(poolite_pipeline_timeout_ms(pipeline), -1);
 }
 
+Test(client_pipeline, an_answer_that_has_come_counts_however_late_one_looks)
+{
+	struct pollfd socket = {.events = POLLIN};
+	uint64_t ticket;
+
+	client_open_hasty(&db, broker.path, 300, 1, 0);
+	start(fake_serve);
+	ticket = send_update("x");
+	poolite_pipeline_on_writable(pipeline);
+	socket.fd = poolite_pipeline_fd(pipeline);
+	CHECK_EQ(poll(&socket, 1, -1), 1);
+	while (poolite_pipeline_timeout_ms(pipeline) > 0)
+		poll(NULL, 0, poolite_pipeline_timeout_ms(pipeline));
+	CHECK(poolite_pipeline_next(pipeline, NULL) == ticket, "it is done");
+	expect(ticket, POOLITE_OK, POOLITE_DONE_NO);
+}
+
 /* Never answer one request, and serve those who come later. */
 static void forget_one(struct fake_broker *self)
 {
