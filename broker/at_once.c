@@ -118,7 +118,7 @@ bool at_once_answer(struct broker *broker, struct job *job)
 		}
 		if (!job->failure.code && job->answer.failed)
 			poolite__fail(&job->failure, POOLITE_OVERLOADED,
-			    "no memory for the answer (max_buffered_bytes)");
+			    "no memory for the answer (max_buffered_bytes, max_user_buffered_bytes)");
 	}
 	dispatch_answer(broker, job);
 	return true;

@@ -253,7 +253,8 @@ static void refuse_overloaded(
 	struct poolite__buf answer;
 
 	poolite__fail(&failure, POOLITE_OVERLOADED,
-	    "the broker's memory for requests (max_buffered_bytes) is used up; try again later");
+	    "the memory for requests (max_buffered_bytes, max_user_buffered_bytes) is used up; "
+	    "try again later");
 	poolite__buf_init(&answer, SIZE_MAX, NULL);
 	pack_failure(session, request->msgid, &failure, &answer);
 	stats_count(&broker->stats, request->method, failure.code, -1, 0);

@@ -140,7 +140,7 @@ static int run_script(struct connection *connection, struct job *job,
 	if (poolite__buf_append(&text, "", 1)) {
 		poolite__buf_release(&text);
 		return poolite__fail(&job->failure, POOLITE_OVERLOADED,
-		    "no memory for the script (max_buffered_bytes)");
+		    "no memory for the script (max_buffered_bytes, max_user_buffered_bytes)");
 	}
 	script.sql = (const char *)text.data;
 	rc = open_around(connection, job, place, has_savepoint);
@@ -202,7 +202,8 @@ int work_run(struct database *database, struct connection *connection, struct jo
 
 	if (rc == 0 && job->answer.failed)
 		rc = poolite__fail(&job->failure, (enum poolite_code)job->answer.failed,
-		    "no room for the answer (max_result_bytes, max_buffered_bytes)");
+		    "no room for the answer (max_result_bytes, max_buffered_bytes, "
+		    "max_user_buffered_bytes)");
 	if (rc)
 		poolite__buf_release(&job->answer);
 	if (job->failure.code == POOLITE_CORRUPT && rc)

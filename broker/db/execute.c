@@ -137,7 +137,8 @@ int execute_fail_on_buffer(int code, struct poolite__failure *failure)
 		    "the result is larger than the broker answers (max_result_bytes); ask for "
 		    "less with LIMIT or fewer columns");
 	return poolite__fail(failure, POOLITE_OVERLOADED,
-	    "the broker has no memory for the answer (max_buffered_bytes)");
+	    "there is no memory for the answer (max_buffered_bytes, "
+	    "max_user_buffered_bytes)");
 }
 
 void execute_pack_row(sqlite3_stmt *stmt, int columns, struct poolite__rows *rows)

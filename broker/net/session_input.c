@@ -79,7 +79,8 @@ static void keep(struct session *session, const uint8_t *data, size_t len)
 	session->farewell = malloc(sizeof *session->farewell);
 	if (session->farewell)
 		poolite__fail(session->farewell, POOLITE_OVERLOADED,
-		    "the broker's memory for messages (max_buffered_bytes) is used up");
+		    "the memory for messages (max_buffered_bytes, max_user_buffered_bytes) is "
+		    "used up");
 	stop_at_end(session);
 }
 

@@ -220,7 +220,8 @@ Test(broker_people, user_has_no_more_bytes_in_memory_than_allowed)
 {
 	START("--max-user-buffered-bytes", "64K");
 	a = wire_open(&broker);
-	refused(a, POOLITE_OVERLOADED, NULL, "query", "[`SELECT hex(zeroblob(100000))`]");
+	refused(a, POOLITE_OVERLOADED, "max_user_buffered_bytes", "query",
+	    "[`SELECT hex(zeroblob(100000))`]");
 	expect_number(a, 1, "SELECT 1");
 	CHECK_EQ(stat_of(a, "sessions.open"), 1);
 }
