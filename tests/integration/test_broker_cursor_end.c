@@ -366,7 +366,7 @@ Test(broker_cursor_end, half_closed_client_gets_its_pages_and_no_more)
 /* Fetch far ahead without reading, then read all. */
 static void fetch_blindly(void)
 {
-	enum { COUNT = 100 };
+	enum { COUNT = 20 };
 	unsigned long long cursor = cursor_in(call(b, "query",
 	    "[`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
 	    "SELECT i, zeroblob(500000) FROM n`, null, {`page_rows`: 2}]"));
