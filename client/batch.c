@@ -1,5 +1,6 @@
 #include "client/batch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "client/limits.h"
@@ -77,6 +78,23 @@ static int too_large(size_t row, struct poolite__failure *failure)
 	    row + 1);
 }
 
+/* The broker counts the rows of a message, "(row 3 of 9)" at the end of its own; the
+ * caller knows only the batch's.  Where those, being longer, do not fit, none are told. */
+static void name_row(
+    struct poolite__failure *failure, size_t first, size_t part, size_t whole)
+{
+	char *place = strrchr(failure->message, '(');
+	size_t row, rows, room;
+	int len = 0;
+
+	if (!place || sscanf(place, "(row %zu of %zu)%n", &row, &rows, &len) != 2 ||
+	    len == 0 || place[len] != '\0' || rows != part || row == 0 || row > rows)
+		return;
+	room = sizeof failure->message - (size_t)(place - failure->message);
+	if ((size_t)snprintf(place, room, "(row %zu of %zu)", first + row, whole) >= room)
+		*place = '\0';
+}
+
 /* Message after message, inside ${tx}; ${room} is for the rows of each. */
 static int send_in_parts(struct poolite_tx *tx, const struct poolite__verb *batch,
     const struct poolite__room *room, struct poolite_changes *changes,
@@ -94,8 +112,10 @@ static int send_in_parts(struct poolite_tx *tx, const struct poolite__verb *batc
 
 		if (rows == 0)
 			return too_large(first, failure);
-		if (send_rows(tx->handle, tx, batch, first, rows, &part, failure))
+		if (send_rows(tx->handle, tx, batch, first, rows, &part, failure)) {
+			name_row(failure, first, rows, batch->rows);
 			return failure->code;
+		}
 		changes->changes += part.changes;
 		changes->last_insert_id = part.last_insert_id;
 		first += rows;

@@ -191,7 +191,8 @@ POOLITE_API int poolite_update(struct poolite *handle, const char *sql,
 /**
  * Run one statement once per row of arguments, all of them or none.  What is
  * too large for one message is sent in several, inside one transaction: then
- * every message has its own deadline.
+ * every message has its own deadline.  An error of a row names it, counted from 1
+ * over the whole batch: "(row 3 of 9)".
  *
  *   values   ${rows} times ${columns} values, row after row
  *   changes  the sum, and the last row's last_insert_id

@@ -96,8 +96,7 @@ static int run_update(
 
 /* ---- batch and script ---------------------------------------------------- */
 
-/* After an error of a row, say where that is.  The broker counts the rows of a
- * message, which are all of them unless there were very many. */
+/* After an error of a row, say where that is. */
 static int complain_of_batch(const struct poolite_error *error, const struct input *input)
 {
 	const char *place = strrchr(error->message, '(');

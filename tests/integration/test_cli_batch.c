@@ -124,6 +124,20 @@ Test(cli_batch, errors_of_the_broker_name_the_line_of_the_row)
 	    "no parameter 'titel' (row 1 of 1)\nhint: row 1 is on line 2 of the input");
 }
 
+Test(cli_batch, in_several_messages_too)
+{
+	struct poolited small;
+
+	poolited_start(&small, "--max-frame-bytes", "65536");
+	setenv("POOLITE_SOCKET", small.socket, 1);
+	CHECK_EQ(shell_run("poolite update 'CREATE TABLE t(id PRIMARY KEY)'"), 0);
+	EXPECT_FAILURE("{ seq 40000; echo 7; seq 40001 49999; } | "
+		       "poolite batch --format csv 'INSERT INTO t VALUES (?)'",
+	    1, "(row 40001 of 50000)\nhint: row 40001 is on line 40001 of the input");
+	EXPECT("poolite query 'SELECT count(*) FROM t'", "0\n");
+	poolited_end(&small);
+}
+
 Test(cli_batch, a_batch_is_all_or_nothing)
 {
 	EXPECT_FAILURE_WITH(

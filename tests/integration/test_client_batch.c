@@ -178,6 +178,68 @@ Test(client_batch, an_error_in_one_part_undoes_all)
 	cr_assert_eq(last, POOLITE__ROLLBACK);
 }
 
+/* How the third batch is refused. */
+struct refusal {
+	const char *behind; /* "(row 17 of ...)" */
+	int before;         /* rows of the parts before it */
+};
+
+/* Answer all but the third batch. */
+static void refuse_row(struct fake_broker *self)
+{
+	struct refusal *refusal = self->context;
+	int fd = fake_accept(self);
+	struct fake_request request;
+	int batches = 0, rows = 0;
+
+	while (fake_read(self, fd, &request)) {
+		if (request.request.method == POOLITE__BATCH && ++batches == 3) {
+			char message[200];
+
+			refusal->before = rows;
+			snprintf(message, sizeof message, "(a) failed (row 17 of %d)%s",
+			    atomic_load(&self->rows) - rows, refusal->behind);
+			fake_refuse(
+			    fd, request.request.msgid, POOLITE_CONSTRAINT, message);
+		} else {
+			fake_answer(self, fd, &request);
+		}
+		rows = atomic_load(&self->rows);
+		fake_request_release(&request);
+	}
+	close(fd);
+}
+
+static void fail_in_third_part(struct refusal *refusal)
+{
+	broker.max_frame_bytes = 100000;
+	broker.context = refusal;
+	fake_broker_start(&broker, refuse_row);
+	cr_assert_eq(poolite_batch(db, "INSERT", values, 2, ROWS, &changes, &error),
+	    POOLITE_CONSTRAINT);
+	cr_assert_gt(refusal->before, 0);
+}
+
+Test(client_batch, an_error_in_one_part_names_the_row_of_the_whole)
+{
+	struct refusal refusal = {.behind = ""};
+	char wanted[100];
+
+	fail_in_third_part(&refusal);
+	snprintf(wanted, sizeof wanted, "(a) failed (row %d of %d)", refusal.before + 17,
+	    ROWS);
+	cr_assert_str_eq(error.message, wanted);
+}
+
+Test(client_batch, what_only_looks_like_a_row_stays)
+{
+	struct refusal refusal = {.behind = ", says a trigger"};
+
+	fail_in_third_part(&refusal);
+	cr_assert_not_null(strstr(error.message, "(row 17 of "), "%s", error.message);
+	cr_assert_null(strstr(error.message, "5000"), "%s", error.message);
+}
+
 /* ---- how much fits ------------------------------------------------------- */
 
 /* A row of every type, by position or by name, longer and longer. */
