@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "client/cli/options.h"
@@ -76,6 +77,11 @@ static const char *hint_for(const struct poolite_error *error)
 		return "look whether it was done before trying again";
 	case POOLITE_OVERLOADED: return "the broker is at a limit; try again later";
 	case POOLITE_CORRUPT: return "PRAGMA integrity_check tells what is damaged";
+	case POOLITE_BAD_REQUEST:
+		return strstr(error->message, "not UTF-8")
+		    ? "text is sent as UTF-8: iconv -f LATIN1 -t UTF-8 converts it; bytes "
+		      "are written x'00ff' in the SQL"
+		    : NULL;
 	default: return NULL;
 	}
 }
@@ -135,7 +141,7 @@ int main(int argc, char **argv)
 	case OPTIONS_DONE: break;
 	case OPTIONS_RUN: status = perform(&task); break;
 	}
-	written = output_end();
+	written = output_flush();
 	watch_deliver();
 	return status != EXIT_OK ? status : written;
 }

@@ -109,6 +109,9 @@ Test(cli, failures_are_status_1_with_code_and_hint)
 	    "poolite: CONSTRAINT: UNIQUE constraint failed: leads.id");
 	EXPECT_FAILURE("poolite query 'SELECT ?' 1 --json", 1, "hint: options go before");
 	EXPECT_FAILURE(
+	    "poolite update 'DELETE FROM leads WHERE title = ?' $(printf '\\351')", 1,
+	    "hint: text is sent as UTF-8: iconv ");
+	EXPECT_FAILURE(
 	    "poolite query --timeout 0.1 'WITH RECURSIVE c(n) AS (SELECT 1 UNION "
 	    "ALL SELECT n + 1 FROM c) SELECT count(*) FROM c'",
 	    1, "poolite: QUERY_TIMEOUT: ");
