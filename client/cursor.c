@@ -234,6 +234,11 @@ int poolite_cursor_next(struct poolite_cursor *cursor, struct poolite_result **r
 	return rc;
 }
 
+struct poolite_result *poolite_cursor_page(const struct poolite_cursor *cursor)
+{
+	return cursor ? cursor->page : NULL;
+}
+
 /* Tell the broker that no more is wanted, so that the session can be used again. */
 static void close_at_broker(struct poolite_cursor *cursor)
 {

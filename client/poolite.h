@@ -338,6 +338,16 @@ POOLITE_API int poolite_tx_cursor_open(struct poolite_tx *tx, const char *sql,
 POOLITE_API int poolite_cursor_next(struct poolite_cursor *cursor,
     struct poolite_result **row, struct poolite_error *error);
 
+/**
+ * The page that the cursor's row is in; before the first row, the one with it; behind
+ * the last, the last one.  For its columns, which all pages have, for its number of
+ * rows, and for what a statement that writes has changed: also when there are no rows.
+ * Lives until the next call on the cursor.  Not to be freed; before the first
+ * poolite_cursor_next it may be stepped through, and then rewound.  NULL: after an error.
+ */
+POOLITE_API struct poolite_result *poolite_cursor_page(
+    const struct poolite_cursor *cursor);
+
 /** Give up what was not read, and free it.  NULL: nothing. */
 POOLITE_API void poolite_cursor_close(struct poolite_cursor *cursor);
 

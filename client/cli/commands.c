@@ -8,6 +8,7 @@
 #include "client/cli/args.h"
 #include "client/cli/input.h"
 #include "client/cli/output.h"
+#include "client/cli/rows.h"
 #include "client/cli/watch.h"
 
 /* ---- query and update ---------------------------------------------------- */
@@ -33,31 +34,35 @@ static int no_memory(void)
 	return complain("no memory");
 }
 
+/* After an error in the middle of a result.  A broker that is gone then is a failure as
+ * any other: something was sent, and has been read. */
+static void complain_of_rest(const struct poolite_error *error)
+{
+	complain_of(error);
+	if (error->code == POOLITE_TRANSACTION_EXPIRED)
+		hint("a result is read as fast as the output is taken: write it to a "
+		     "file first");
+}
+
 static int run_query(
     struct poolite *db, const struct settings *settings, char **words, int count)
 {
 	struct poolite_value *args =
 	    values_of_words(words + 1, count - 1, settings->all_text);
-	struct poolite_result *result = NULL;
-	struct poolite_error error;
-	struct watch watch;
+	struct rows rows;
 	int status = EXIT_OK;
-	int rc;
 
 	if (!args)
 		return no_memory();
-	watch_begin(&watch, db);
-	poolite_query(db, words[0], args, (size_t)count - 1, &result, &error);
-	watch_end(&watch);
-	if (error.code != POOLITE_OK) {
-		status = complain_of_words(&error, words, count);
-	} else {
-		rc = output_result(settings, result);
-		if (rc)
-			status = complain(
-			    "%s: the result cannot be shown", poolite_code_name(rc));
+	if (rows_open(&rows, db, words[0], args, (size_t)count - 1)) {
+		status = complain_of_words(&rows.error, words, count);
+	} else if (output_rows(settings, &rows)) {
+		status = EXIT_FAILED;
+		output_flush(); /* what was written comes before what is complained of */
+		if (rows.error.code != POOLITE_OK)
+			complain_of_rest(&rows.error);
 	}
-	poolite_result_free(result);
+	rows_close(&rows);
 	free(args);
 	return status;
 }
@@ -317,6 +322,11 @@ const struct command commands[] = {
 	"CSV: NULL is an empty cell, empty TEXT is \"\"; batch --null '' reads it back so.\n"
 	"JSON: infinity is null.  In these three a BLOB is hex, which reads back as TEXT, and in\n"
 	"the first two infinity is Inf, which does too.\n"
+	"Rows are fetched and written in pages, at most 1,000 rows or some 1 MB each, so a\n"
+	"result may have any size.  A table takes its widths from the first page; a wider\n"
+	"value further down is not cut, and out of line.  --timeout holds for each page, and\n"
+	"all must be read within the broker's transaction_timeout.  After an error in the\n"
+	"middle what was written stays, JSON without its end; the status is 1.\n"
 	"\n"
 	"  poolite query 'SELECT id, title FROM leads WHERE source = ?' serp\n"
 	"  poolite query --csv --header 'SELECT * FROM leads' > leads.csv\n",

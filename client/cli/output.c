@@ -166,61 +166,71 @@ static void write_separated_heading(
 	fputs(is_csv ? "\r\n" : "\n", stdout);
 }
 
-static int write_separated(const struct settings *settings, struct poolite_result *result)
+static int write_separated(const struct settings *settings, struct rows *rows)
 {
 	bool is_csv = settings->output == OUTPUT_CSV;
+	size_t columns = poolite_result_columns(rows->page);
 	int rc;
 
-	if (settings->has_header && poolite_result_columns(result) > 0)
-		write_separated_heading(settings, result);
-	while ((rc = poolite_result_next(result)) > 0) {
-		for (size_t i = 0; i < poolite_result_columns(result); i++) {
+	if (settings->has_header && columns > 0)
+		write_separated_heading(settings, rows->page);
+	while ((rc = rows_next(rows)) > 0) {
+		for (size_t i = 0; i < columns; i++) {
 			if (i > 0)
 				putchar(is_csv ? ',' : '\t');
-			write_separated_cell(settings, result, i);
+			write_separated_cell(settings, rows->page, i);
 		}
 		fputs(is_csv ? "\r\n" : "\n", stdout);
 	}
 	return rc;
 }
 
-static int write_json(struct poolite_result *result)
+static void write_json_heading(const struct poolite_result *result)
 {
-	size_t columns = poolite_result_columns(result);
-	const char *separator = "\n";
-	int rc;
-
 	fputs("{\"columns\": [", stdout);
-	for (size_t i = 0; i < columns; i++) {
+	for (size_t i = 0; i < poolite_result_columns(result); i++) {
 		const char *name = poolite_result_column_name(result, i);
 
 		fputs(i > 0 ? ", " : "", stdout);
 		write_json_text(name, strlen(name));
 	}
 	fputs("],\n \"rows\": [", stdout);
-	while ((rc = poolite_result_next(result)) > 0) {
+}
+
+static int write_json(struct rows *rows)
+{
+	size_t columns = poolite_result_columns(rows->page);
+	const char *separator = "\n";
+	int rc;
+
+	write_json_heading(rows->page);
+	while ((rc = rows_next(rows)) > 0) {
 		printf("%s  [", separator);
 		for (size_t i = 0; i < columns; i++) {
 			fputs(i > 0 ? ", " : "", stdout);
-			write_json_cell(result, i);
+			write_json_cell(rows->page, i);
 		}
 		putchar(']');
 		separator = ",\n";
 	}
-	printf("],\n \"changes\": %" PRId64 ", \"last_insert_id\": %" PRId64 "}\n",
-	    poolite_result_changes(result), poolite_result_last_insert_id(result));
+	if (rc == 0)
+		printf("],\n \"changes\": %" PRId64 ", \"last_insert_id\": %" PRId64
+		       "}\n",
+		    rows->changes, rows->last_insert_id);
+	else if (rows->error.code != POOLITE_OK)
+		putchar('\n'); /* what is complained of begins a line */
 	return rc;
 }
 
-int output_result(const struct settings *settings, struct poolite_result *result)
+int output_rows(const struct settings *settings, struct rows *rows)
 {
 	struct settings chosen = *settings;
 
 	chosen.output = output_format(settings);
 	switch (chosen.output) {
-	case OUTPUT_TABLE: return table_write(settings, result);
-	case OUTPUT_JSON: return write_json(result);
-	default: return write_separated(&chosen, result);
+	case OUTPUT_TABLE: return table_write(settings, rows);
+	case OUTPUT_JSON: return write_json(rows);
+	default: return write_separated(&chosen, rows);
 	}
 }
 
@@ -277,13 +287,14 @@ static bool has_reader_gone(void)
 	return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP));
 }
 
-int output_end(void)
+int output_flush(void)
 {
 	int error;
 
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_OK;
 	error = errno;
+	clearerr(stdout);
 	if (error == EPIPE || has_reader_gone())
 		return EXIT_FAILED;
 	return complain("cannot write the output: %s", strerrordesc_np(error));

@@ -1,11 +1,12 @@
 /* output.h - results on standard output.
  *
- * Whether it could be written is asked once, at the end (output_end).
+ * Whether it could be written is asked by output_flush, between pages and at the end.
  */
 #ifndef POOLITE_CLI_OUTPUT_H
 #define POOLITE_CLI_OUTPUT_H
 
 #include "client/cli/cli.h"
+#include "client/cli/rows.h"
 
 /** A figure to write, as one of a row. */
 struct figure {
@@ -17,11 +18,12 @@ struct figure {
 enum output_format output_format(const struct settings *settings);
 
 /**
- * Write all rows.  0, or a code when a row makes no sense or memory is short.
+ * Write all rows as they come.  0, or -1 when they stop before the end (rows.h), or
+ * memory is short; what was written then does not look complete.
  * BLOBs are hex, in a table x'hex'.  NULL is settings->null_text, else \N when
  * tab-separated, an unquoted nothing in CSV, and faint in a table.
  */
-int output_result(const struct settings *settings, struct poolite_result *result);
+int output_rows(const struct settings *settings, struct rows *rows);
 
 /** Write ${count} figures as one row, in JSON as one object. */
 void output_figures(
@@ -32,7 +34,7 @@ int output_document(
     const struct settings *settings, const struct poolite_document *document);
 
 /** Flush.  EXIT_OK, or EXIT_FAILED when anything was not written: after a complaint,
- * but silently when a pipe's reader has gone. */
-int output_end(void);
+ * but silently when a pipe's reader has gone.  That is told once. */
+int output_flush(void);
 
 #endif

@@ -16,11 +16,12 @@
 #define WIDTH_MAX 1000
 
 struct table {
-	struct poolite_result *result; /* borrowed */
+	struct rows *rows; /* borrowed */
 	size_t columns;
 	int *widths;      /* owns */
 	const char *null; /* how NULL looks */
 	bool has_faint;   /* NULL is written faint */
+	size_t written;   /* rows so far */
 };
 
 /* wcwidth wants a locale that knows UTF-8. */
@@ -118,11 +119,11 @@ static bool wants_quotes(const struct table *table, const char *text, size_t len
 
 static int show_value(FILE *to, const struct table *table, size_t column)
 {
-	const char *text = poolite_result_text(table->result, column);
-	size_t len = poolite_result_bytes(table->result, column);
+	const char *text = poolite_result_text(table->rows->page, column);
+	size_t len = poolite_result_bytes(table->rows->page, column);
 	int width;
 
-	if (poolite_result_type(table->result, column) != POOLITE_TEXT ||
+	if (poolite_result_type(table->rows->page, column) != POOLITE_TEXT ||
 	    !wants_quotes(table, text, len))
 		return show_text(to, text, len);
 	if (to)
@@ -136,7 +137,7 @@ static int show_value(FILE *to, const struct table *table, size_t column)
 /* One cell of the current row; returns its width when only measured. */
 static int show_cell(FILE *to, const struct table *table, size_t column)
 {
-	struct poolite_value value = poolite_result_value(table->result, column);
+	struct poolite_value value = poolite_result_value(table->rows->page, column);
 
 	switch (value.type) {
 	case POOLITE_NULL: return show_null(to, table);
@@ -147,25 +148,26 @@ static int show_cell(FILE *to, const struct table *table, size_t column)
 
 static const char *name_of(const struct table *table, size_t column)
 {
-	return poolite_result_column_name(table->result, column);
+	return poolite_result_column_name(table->rows->page, column);
 }
 
-static int measure(struct table *table)
+/* The names, and the page that is there; a row that makes no sense is met again when
+ * it is written. */
+static void measure(struct table *table)
 {
-	int rc;
+	struct poolite_result *page = table->rows->page;
 
 	for (size_t i = 0; i < table->columns; i++)
 		table->widths[i] =
 		    show_text(NULL, name_of(table, i), strlen(name_of(table, i)));
-	while ((rc = poolite_result_next(table->result)) > 0)
+	while (poolite_result_next(page) > 0)
 		for (size_t i = 0; i < table->columns; i++) {
 			int width = show_cell(NULL, table, i);
 
 			if (width > table->widths[i])
 				table->widths[i] = width < WIDTH_MAX ? width : WIDTH_MAX;
 		}
-	poolite_result_rewind(table->result);
-	return rc;
+	poolite_result_rewind(page);
 }
 
 static void pad(int width)
@@ -195,10 +197,11 @@ static void write_heading(const struct table *table)
 static void write_row(const struct table *table)
 {
 	for (size_t i = 0; i < table->columns; i++) {
-		enum poolite_type type = poolite_result_type(table->result, i);
+		enum poolite_type type = poolite_result_type(table->rows->page, i);
 		bool is_number = type == POOLITE_INTEGER || type == POOLITE_REAL;
 		int space = table->widths[i] - show_cell(NULL, table, i);
 
+		space = space > 0 ? space : 0;
 		if (is_number)
 			pad(space);
 		show_cell(stdout, table, i);
@@ -209,13 +212,15 @@ static void write_row(const struct table *table)
 	putchar('\n');
 }
 
-static int write_rows(const struct table *table)
+static int write_rows(struct table *table)
 {
 	int rc;
 
 	write_heading(table);
-	while ((rc = poolite_result_next(table->result)) > 0)
+	while ((rc = rows_next(table->rows)) > 0) {
 		write_row(table);
+		table->written++;
+	}
 	return rc;
 }
 
@@ -241,7 +246,7 @@ static bool is_too_wide(const struct table *table)
 }
 
 /* A line for each cell instead: nothing is cut, and names stay beside values. */
-static int write_records(const struct table *table)
+static int write_records(struct table *table)
 {
 	int margin = 0;
 	int rc;
@@ -252,8 +257,8 @@ static int write_records(const struct table *table)
 
 		margin = width > margin ? width : margin;
 	}
-	for (size_t row = 1; (rc = poolite_result_next(table->result)) > 0; row++) {
-		printf("-- row %zu\n", row);
+	while ((rc = rows_next(table->rows)) > 0) {
+		printf("-- row %zu\n", ++table->written);
 		for (size_t i = 0; i < table->columns; i++) {
 			const char *name = name_of(table, i);
 
@@ -267,40 +272,39 @@ static int write_records(const struct table *table)
 
 /* ---- both ---------------------------------------------------------------- */
 
-static void write_count(const struct poolite_result *result)
+static void write_count(size_t rows)
 {
-	size_t rows = poolite_result_rows(result);
-
 	printf("(%zu row%s)\n", rows, rows == 1 ? "" : "s");
 }
 
-int table_write(const struct settings *settings, struct poolite_result *result)
+int table_write(const struct settings *settings, struct rows *rows)
 {
 	struct table table = {
-	    .result = result,
-	    .columns = poolite_result_columns(result),
+	    .rows = rows,
+	    .columns = poolite_result_columns(rows->page),
 	    .null = settings->null_text ? settings->null_text : "NULL",
 	    .has_faint = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
 	};
 	int rc;
 
 	if (table.columns == 0) {
-		long long rows = poolite_result_changes(result);
+		long long changes = rows->changes;
 
-		printf("(%lld row%s changed)\n", rows, rows == 1 ? "" : "s");
+		printf("(%lld row%s changed)\n", changes, changes == 1 ? "" : "s");
 		return 0;
 	}
 	table.widths = calloc(table.columns, sizeof *table.widths);
-	if (!table.widths)
-		return POOLITE_OVERLOADED;
-	use_utf8();
-	rc = measure(&table);
-	if (!rc) {
-		rc = settings->output == OUTPUT_AUTO && is_too_wide(&table)
-		    ? write_records(&table)
-		    : write_rows(&table);
-		write_count(result);
+	if (!table.widths) {
+		complain("no memory");
+		return -1;
 	}
+	use_utf8();
+	measure(&table);
+	rc = settings->output == OUTPUT_AUTO && is_too_wide(&table)
+	    ? write_records(&table)
+	    : write_rows(&table);
+	if (rc == 0)
+		write_count(table.written);
 	free(table.widths);
 	return rc;
 }

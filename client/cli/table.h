@@ -8,11 +8,14 @@
 #define POOLITE_CLI_TABLE_H
 
 #include "client/cli/cli.h"
+#include "client/cli/rows.h"
 
 /**
- * Write all rows of ${result} with a heading and a count.  0, or a code.
- * Where OUTPUT_AUTO led here and the terminal is too narrow, a line per cell.
+ * Write all rows with a heading and a count.  Widths are those of the first page; what
+ * is wider further down is written in full.  0, or -1 as rows_next, then without a
+ * count.  Where OUTPUT_AUTO led here and the terminal is too narrow for the first
+ * page, a line per cell.
  */
-int table_write(const struct settings *settings, struct poolite_result *result);
+int table_write(const struct settings *settings, struct rows *rows);
 
 #endif
