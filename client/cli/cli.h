@@ -32,6 +32,7 @@ struct settings {
 	enum output_format output;
 	enum input_format input;
 	bool has_header; /* query: write one; batch: the input has one */
+	bool by_name;    /* batch: the SQL names its parameters, the header the cells */
 	bool all_text;
 	bool foreign_keys_off;
 	const char *null_text; /* NULL: none given */

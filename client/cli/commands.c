@@ -1,5 +1,6 @@
 #include "client/cli/commands.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,10 +115,63 @@ static int complain_of_batch(const struct poolite_error *error, const struct inp
 	return status;
 }
 
-static int run_batch(
-    struct poolite *db, const struct settings *settings, char **words, int count)
+/* The byte behind what begins at ${at} and holds no parameter: a quoted piece or a comment;
+ * ${at} itself where nothing of the kind does. */
+static const char *skip_quoted(const char *at)
 {
-	struct settings output = *settings;
+	static const char opens[] = "'\"`[", closes[] = "'\"`]";
+	const char *open = *at ? strchr(opens, *at) : NULL;
+	const char *end;
+	size_t close_len = 1;
+
+	if (open) {
+		end = strchr(at + 1, closes[open - opens]);
+	} else if (at[0] == '-' && at[1] == '-') {
+		end = strchr(at, '\n');
+	} else if (at[0] == '/' && at[1] == '*') {
+		end = strstr(at + 2, "*/");
+		close_len = 2;
+	} else {
+		return at;
+	}
+	return end ? end + close_len : at + strlen(at);
+}
+
+/* Whether ${sql} has a parameter such as :title, @title or $title. */
+static bool names_parameters(const char *sql)
+{
+	while (*sql) {
+		const char *next = skip_quoted(sql);
+
+		if (next == sql && strchr(":@$", *sql) &&
+		    (isalnum((unsigned char)sql[1]) || sql[1] == '_' || sql[1] & 0x80))
+			return true;
+		sql = next > sql ? next : sql + 1;
+	}
+	return false;
+}
+
+/* What a batch's settings leave open; EXIT_OK, or EXIT_USAGE after a complaint. */
+static int check_batch(struct settings *settings, const char *sql)
+{
+	if (settings->input == INPUT_NONE) {
+		complain("batch wants --format csv or --format jsonl");
+		return EXIT_USAGE;
+	}
+	settings->by_name = settings->input == INPUT_CSV && names_parameters(sql);
+	if (settings->by_name && !settings->has_header) {
+		complain(
+		    "the SQL names its parameters: begin the CSV with a line of these "
+		    "names and say --header, or write ? for each");
+		return EXIT_USAGE;
+	}
+	return EXIT_OK;
+}
+
+static int run_batch(
+    struct poolite *db, const struct settings *given, char **words, int count)
+{
+	struct settings settings = *given, output = *given;
 	struct poolite_changes changes;
 	struct poolite_error error;
 	struct input input;
@@ -126,11 +180,10 @@ static int run_batch(
 
 	(void)count;
 	output.has_header = false; /* that was said of the input */
-	if (settings->input == INPUT_NONE) {
-		complain("batch wants --format csv or --format jsonl");
-		return EXIT_USAGE;
-	}
-	status = input_read(&input, settings, stdin);
+	status = check_batch(&settings, words[0]);
+	if (status != EXIT_OK)
+		return status;
+	status = input_read(&input, &settings, stdin);
 	if (status == EXIT_OK) {
 		input_show_saving(&input);
 		watch_begin(&watch, db);
@@ -342,7 +395,8 @@ const struct command commands[] = {
 	"changes and last_insert_id.\n"
 	"--format csv: RFC 4180.  A cell is read as an argument of query is; in quotes it is\n"
 	"TEXT, and an empty one too.  What query --csv wrote wants --null ''; its BLOBs and\n"
-	"infinities come in as TEXT.\n"
+	"infinities come in as TEXT.  --header: the first line is no row; where the SQL names\n"
+	"its parameters (:title) it says which column is which, else they go by position.\n"
 	"--format jsonl: a line is an array, or an object whose keys name the parameters.\n"
 	"\n"
 	"  poolite batch --format csv --header 'INSERT INTO leads(title, source) VALUES (?, ?)' "

@@ -15,6 +15,8 @@ struct csv {
 	struct input *input; /* borrowed */
 	const struct settings *settings;
 	FILE *stream;
+	const char **names; /* owns the array; by column, NULL: by position */
+	size_t names_count;
 	char *cell; /* owns; the cell being read */
 	size_t len, room;
 	bool is_quoted;
@@ -103,23 +105,56 @@ static int read_cell(struct csv *csv, enum after *after)
 	}
 }
 
-/* The cell as a value. */
-static int add_cell(struct csv *csv)
+/* A cell of the first line, as the name of its column. */
+static int add_name(struct csv *csv)
+{
+	const char **more =
+	    realloc(csv->names, (csv->names_count + 1) * sizeof *csv->names);
+	const char *name = input_copy(csv->input, csv->cell, csv->len);
+
+	if (more)
+		csv->names = more;
+	if (!more || !name)
+		return complain("line %zu: no memory for its names", csv->input->line);
+	csv->names[csv->names_count++] = name;
+	return EXIT_OK;
+}
+
+/* The name of column ${at}, from 0; NULL: values go by position. */
+static const char *name_of(const struct csv *csv, size_t at)
+{
+	return at < csv->names_count ? csv->names[at] : NULL;
+}
+
+/* The cell as a value of column ${at}. */
+static int add_cell(struct csv *csv, size_t at)
 {
 	const char *null = csv->settings->null_text;
 	struct poolite_value value;
 	const char *copy;
 
+	if (csv->settings->by_name && at >= csv->names_count)
+		return complain("line %zu: more cells than the first line has names",
+		    csv->input->line);
 	if (!csv->is_quoted && null && strlen(null) == csv->len &&
 	    memcmp(null, csv->cell ? csv->cell : "", csv->len) == 0)
-		return input_add(csv->input, poolite_null());
+		return input_add(
+		    csv->input, poolite_named(name_of(csv, at), poolite_null()));
 	if (!poolite__is_utf8(csv->cell, csv->len))
 		return complain("line %zu: not UTF-8", csv->input->line);
 	copy = input_copy(csv->input, csv->cell, csv->len);
 	if (!copy)
 		return EXIT_FAILED;
 	value = value_of_word(copy, csv->len, csv->is_quoted || csv->settings->all_text);
-	return input_add(csv->input, value);
+	return input_add(csv->input, poolite_named(name_of(csv, at), value));
+}
+
+/* A cell of the first line is a name where names are wanted, and nothing else. */
+static int take_cell(struct csv *csv, bool is_header, size_t at)
+{
+	if (!is_header)
+		return add_cell(csv, at);
+	return csv->settings->by_name ? add_name(csv) : EXIT_OK;
 }
 
 /* One line, or several when cells hold line ends. */
@@ -138,7 +173,7 @@ static int read_row(struct csv *csv, bool is_header, bool *at_end)
 		    !csv->is_quoted &&
 		    (*at_end || (input->rows > 0 && input->columns != 1)))
 			break;
-		if (!is_header && add_cell(csv))
+		if (take_cell(csv, is_header, cells))
 			return EXIT_FAILED;
 		if (after != NEXT_CELL && !is_header && input_end_row(input, line))
 			return EXIT_FAILED;
@@ -176,5 +211,6 @@ int csv_read(struct input *input, const struct settings *settings, FILE *stream)
 	while (status == EXIT_OK && !at_end)
 		status = read_row(&csv, false, &at_end);
 	free(csv.cell);
+	free(csv.names);
 	return status;
 }

@@ -31,7 +31,8 @@ struct input {
  *
  * CSV: a cell is a value as a word of the command line is (args.h), TEXT when
  * it is quoted.  settings->null_text stands for NULL where it is not quoted;
- * settings->has_header: the first line is none of the rows.
+ * settings->has_header: the first line is none of the rows; with settings->by_name
+ * it names the values below it.
  * JSON lines: a line is an array (by position) or an object (by name); all of
  * them have as many values, or the same keys, as the first.
  *

@@ -70,7 +70,8 @@ void hint(const char *format, ...)
 static const char *hint_for(const struct poolite_error *error)
 {
 	switch (error->code) {
-	case POOLITE_POOL_TIMEOUT: return "--timeout SECONDS waits longer";
+	case POOLITE_POOL_TIMEOUT:
+		return "--timeout SECONDS waits longer, up to the broker's connection_timeout";
 	case POOLITE_QUERY_TIMEOUT:
 		return "--timeout SECONDS gives it longer, up to the broker's query_timeout";
 	case POOLITE_OUTCOME_UNKNOWN:

@@ -330,6 +330,11 @@ enum options_outcome options_read(struct task *task, int argc, char **argv)
 		task->settings.options.connect_timeout_ms =
 		    task->command->takes & IS_IMPATIENT ? IMPATIENT_TIMEOUT_MS
 							: CONNECT_TIMEOUT_MS;
+	if (task->command->takes & IS_IMPATIENT &&
+	    task->settings.options.request_timeout_ms == 0) {
+		task->settings.options.request_timeout_ms = IMPATIENT_TIMEOUT_MS;
+		task->settings.options.answer_grace_ms = IMPATIENT_TIMEOUT_MS;
+	}
 	task->words = argv + optind;
 	task->count = argc - optind;
 	return check_words(task);

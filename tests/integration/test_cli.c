@@ -139,6 +139,16 @@ Test(cli, no_broker_is_status_3)
 	CHECK_HAS(shell_output, "poolited --db FILE --socket nowhere");
 }
 
+Test(cli, ping_at_the_stats_socket_ends_soon)
+{
+	EXPECT_FAILURE(
+	    "poolited --db other.db --socket other --stats-socket http 2> log &"
+	    "pid=$!; until grep -q ready log; do sleep 0.05; done;"
+	    "poolite --socket http ping; status=$?; kill $pid; wait $pid;"
+	    "exit $status",
+	    1, "did not answer");
+}
+
 Test(cli, ping_and_health_do_not_wait_for_long)
 {
 	static const char *const commands[] = {"ping", "health"};

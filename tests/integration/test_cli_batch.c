@@ -37,6 +37,27 @@ Test(cli_batch, csv_may_have_a_heading_and_a_word_for_null)
 	    "text\n");
 }
 
+#define NAMED                                                                            \
+	"\"INSERT INTO leads(title, score) /* 'a:b' */ VALUES (:title, @score || ':x')\""
+
+Test(cli_batch, csv_s_heading_names_the_parameters_that_have_names)
+{
+	EXPECT_WITH("poolite batch --format csv --header " NAMED,
+	    "score,title\n1,a\n2,b\n", "2\t2\n");
+	EXPECT(SHOW, "a\t1:x\ttext\nb\t2:x\ttext\n");
+	EXPECT_FAILURE_WITH("poolite batch --format csv " NAMED, "1,a\n", 2, "--header");
+	EXPECT_FAILURE_WITH("poolite batch --format csv --header " NAMED,
+	    "score,title,more\n1,a,3\n", 1, "more");
+	EXPECT_FAILURE_WITH("poolite batch --format csv --header " NAMED,
+	    "score,title\n1,a,3\n", 1, "more cells");
+	EXPECT_FAILURE_WITH(
+	    "poolite batch --format csv --header " NAMED, "title\na\n", 1, "score");
+	/* What only looks like a name is none. */
+	EXPECT_WITH("poolite batch --format csv \"INSERT INTO leads(title, score) "
+		    "VALUES (? || ' :x', /* :y */ ?) -- :z\"",
+	    "c,3\n", "1\t3\n");
+}
+
 Test(cli_batch, what_goes_out_as_csv_comes_in_again)
 {
 	shell_run("poolite update \"INSERT INTO leads(title, score) VALUES "
