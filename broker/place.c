@@ -67,8 +67,8 @@ int place_check(const char *path, char *error, size_t error_size)
 	else if (place.st_mode & S_IWOTH)
 		snprintf(error, error_size,
 		    "everybody may write into the folder %s, and a -wal laid there would be "
-		    "read as part of the database; chmod o-w it" WAY_OUT,
-		    folder);
+		    "read as part of the database%s" WAY_OUT,
+		    folder, place.st_mode & S_ISVTX ? "" : " (chmod o-w makes it yours)");
 	else
 		rc = 0;
 	free(copy);

@@ -1,3 +1,4 @@
+#include "broker/people.h"
 #include "broker/settings_table.h"
 
 #include <assert.h>
@@ -298,6 +299,21 @@ static void warn_of_unknown(void)
 		warn_if_unknown(*entry);
 }
 
+/* Whether the users and groups are there; the broker looks them up again when it starts. */
+static enum settings_outcome check_people(const struct settings *settings)
+{
+	struct people people;
+	char error[256];
+
+	if (people_init(&people, settings->allow, settings->read_only, settings->admin,
+		error, sizeof error)) {
+		fprintf(stderr, "poolited: %s\n", error);
+		return SETTINGS_WRONG;
+	}
+	people_release(&people);
+	return SETTINGS_RUN;
+}
+
 /* What holds between settings. */
 static enum settings_outcome check_together(const struct settings *settings)
 {
@@ -314,8 +330,18 @@ static enum settings_outcome check_together(const struct settings *settings)
 		    "max_frame_bytes (%" PRIu64 ") and max_result_bytes (%" PRIu64 ")\n",
 		    settings->max_buffered_bytes, settings->max_frame_bytes,
 		    settings->max_result_bytes);
+	} else if (settings->max_user_buffered_bytes != 0 &&
+	    (settings->max_user_buffered_bytes < settings->max_frame_bytes ||
+		settings->max_user_buffered_bytes < settings->max_result_bytes)) {
+		fprintf(stderr,
+		    "poolited: max_user_buffered_bytes cannot be %" PRIu64
+		    ": it has to be at least "
+		    "max_frame_bytes (%" PRIu64 ") and max_result_bytes (%" PRIu64
+		    "), or 0\n",
+		    settings->max_user_buffered_bytes, settings->max_frame_bytes,
+		    settings->max_result_bytes);
 	} else {
-		return SETTINGS_RUN;
+		return check_people(settings);
 	}
 	return SETTINGS_WRONG;
 }

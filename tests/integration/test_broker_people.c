@@ -107,7 +107,7 @@ Test(broker_people, unknown_name_stops_the_start)
 	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
 		const char *all[] = {
 		    "--db", broker.database, "--socket", broker.socket, flags[i], NULL};
-		CHECK_EQ(poolited_fails_to_start(all, output, sizeof output), 1);
+		CHECK_EQ(poolited_fails_to_start(all, output, sizeof output), 2);
 		CHECK_HAS(output, "there is no");
 	}
 	poolited_run(&broker);
@@ -218,12 +218,26 @@ Test(broker_people, user_has_no_more_requests_under_way_than_allowed)
 
 Test(broker_people, user_has_no_more_bytes_in_memory_than_allowed)
 {
-	START("--max-user-buffered-bytes", "64K");
+	enum { REQUESTS = 8 };
+	uint32_t msgids[REQUESTS];
+	char text[60001];
+	struct wire *b;
+
+	memset(text, 'x', sizeof text - 1);
+	text[sizeof text - 1] = '\0';
+	START("--max-frame-bytes", "64K", "--max-result-bytes", "64K",
+	    "--max-user-buffered-bytes", "256K");
 	a = wire_open(&broker);
-	refused(a, POOLITE_OVERLOADED, "max_user_buffered_bytes", "query",
-	    "[`SELECT hex(zeroblob(100000))`]");
-	expect_number(a, 1, "SELECT 1");
-	CHECK_EQ(stat_of(a, "sessions.open"), 1);
+	b = wire_open(&broker);
+	update(a, "CREATE TABLE t (x)");
+	ask(a, "begin");
+	for (int i = 0; i < REQUESTS; i++)
+		msgids[i] = wire_sql(b, "update", "INSERT INTO t VALUES ('%s')", text);
+	expect_error(
+	    b, msgids[REQUESTS - 1], POOLITE_OVERLOADED, "max_user_buffered_bytes");
+	ask(a, "commit");
+	expect_ok(b, msgids[0]);
+	expect_number(b, 1, "SELECT count(*) > 0 FROM t");
 }
 
 /* ---- turns ------------------------------------------------------------------------------- */
