@@ -1,5 +1,6 @@
 /* The poolite command on a terminal: script(1) gives it one. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,32 @@
 #include "tests/support/check.h"
 #include "tests/support/shell.h"
 
-TestSuite(cli_terminal, .init = shell_set_up, .fini = shell_tear_down, .timeout = 60);
+/* Whether this machine gives terminals: a chroot may be without /dev/pts. */
+static bool has_terminals(void)
+{
+	int fd = posix_openpt(O_RDWR | O_NOCTTY);
+	const char *name = fd >= 0 ? ptsname(fd) : NULL;
+	bool is_there = name && access(name, F_OK) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return is_there;
+}
+
+static void set_up(void)
+{
+	if (!has_terminals())
+		cr_skip_test("needs pseudo-terminals: /dev/ptmx and /dev/pts");
+	shell_set_up();
+}
+
+static void tear_down(void)
+{
+	if (shell_broker.pid)
+		shell_tear_down();
+}
+
+TestSuite(cli_terminal, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /* Run a line of shell on a terminal of 60 columns; NL ends lines, not CR NL. */
 static int run_on_terminal(const char *line)
