@@ -25,27 +25,6 @@ static void limit_descriptors(struct poolited *starting)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Seconds of processor that the broker has used. */
-static double cpu_seconds(void)
-{
-	unsigned long user, system;
-	char path[40], text[1000];
-	FILE *file;
-	size_t len;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)broker.pid);
-	file = fopen(path, "re");
-	CHECK(file, "%s: %s", path, strerror(errno));
-	len = fread(text, 1, sizeof text - 1, file);
-	text[len] = '\0';
-	fclose(file);
-	CHECK(sscanf(strrchr(text, ')'),
-		  ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-		  &system) == 2,
-	    "cannot read %s", path);
-	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-}
-
 static int connect_once(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -79,9 +58,9 @@ static void saturate(struct load *load)
 		load->connects++;
 	}
 	process_pause(0.3); /* what can be refused is */
-	used = cpu_seconds();
+	used = poolited_cpu_seconds(&broker);
 	process_pause(1);
-	used = cpu_seconds() - used;
+	used = poolited_cpu_seconds(&broker) - used;
 	if (used > load->busiest)
 		load->busiest = used;
 	for (int i = 0; i < CONNECTS; i++)

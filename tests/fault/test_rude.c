@@ -161,35 +161,15 @@ static void be_honest(struct poolite *handle, double seconds, struct spans *read
 	}
 }
 
-static double cpu_seconds(void)
-{
-	char path[40], text[1000];
-	unsigned long user, system;
-	FILE *file;
-	size_t len;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)broker.pid);
-	file = fopen(path, "re");
-	CHECK(file, "%s: %s", path, strerror(errno));
-	len = fread(text, 1, sizeof text - 1, file);
-	text[len] = '\0';
-	fclose(file);
-	CHECK(sscanf(strrchr(text, ')'),
-		  ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-		  &system) == 2,
-	    "cannot read %s", path);
-	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-}
-
 /* Until the broker uses less than a tenth of a processor. */
 static double seconds_to_idle(void)
 {
 	double started = check_seconds(), used;
 
 	do {
-		used = cpu_seconds();
+		used = poolited_cpu_seconds(&broker);
 		process_pause(0.2);
-		used = cpu_seconds() - used;
+		used = poolited_cpu_seconds(&broker) - used;
 	} while (used > 0.02 && check_seconds() < started + 30);
 	return check_seconds() - started;
 }

@@ -222,3 +222,23 @@ unsigned poolited_resident_kib(const struct poolited *broker)
 {
 	return status_kib(broker, "VmRSS");
 }
+
+double poolited_cpu_seconds(const struct poolited *broker)
+{
+	unsigned long user, system;
+	char path[40], text[1000];
+	FILE *file;
+	size_t len;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)broker->pid);
+	file = fopen(path, "re");
+	CHECK(file, "%s: %s", path, strerror(errno));
+	len = fread(text, 1, sizeof text - 1, file);
+	text[len] = '\0';
+	fclose(file);
+	CHECK(sscanf(strrchr(text, ')'),
+		  ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+		  &system) == 2,
+	    "cannot read %s", path);
+	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
