@@ -27,7 +27,10 @@ struct loop_handler {
 struct loop *loop_create(const struct loop_handler *handler);
 /** Run until everything is closed, after loop_close. */
 void loop_run(struct loop *loop);
-/** Close the loop's own handles; loop_run returns when all others are closed too. */
+/**
+ * Close the loop's own handles; loop_run returns when all others are closed too.  From
+ * here on SIGTERM and SIGINT are blocked in this thread, the last one of the broker.
+ */
 void loop_close(struct loop *loop);
 /** After loop_run has returned, or loop_create alone. */
 void loop_free(struct loop *loop);

@@ -2,11 +2,13 @@
  * refused is not, and clients of the library ride over a restart.
  */
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "client/poolite.h"
@@ -178,6 +180,22 @@ Test(broker_stop, second_signal_cuts_the_grace_short)
 	expect_end(a);
 	CHECK_EQ(poolited_wait(&broker), 0);
 	CHECK_EQ(direct_number(broker.database, "SELECT count(*) FROM t"), 0);
+}
+
+Test(broker_stop, signals_up_to_the_very_end_do_not_change_its_status)
+{
+	for (int i = 0; i < 50; i++) {
+		struct pollfd end = {.events = POLLIN};
+		if (i > 0)
+			poolited_run(&broker);
+		end.fd = (int)syscall(SYS_pidfd_open, broker.pid, 0);
+		kill(broker.pid, SIGTERM);
+		poolited_await_log(&broker, "stopped");
+		while (poll(&end, 1, 0) == 0)
+			kill(broker.pid, SIGTERM);
+		close(end.fd);
+		CHECK_EQ(poolited_wait(&broker), 0);
+	}
 }
 
 Test(broker_stop, grace_ends_and_open_transactions_are_rolled_back)
