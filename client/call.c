@@ -135,7 +135,8 @@ static enum attempt send_request(struct poolite__call *call, struct poolite *han
 
 	if (call->deadline == 0)
 		call->deadline = poolite__answer_deadline(handle);
-	io = poolite__session_send(session, call->msgid, &call->request, call->deadline);
+	io = poolite__session_send(
+	    session, call->msgid, &call->request, call->rest, call->deadline);
 	return io == POOLITE__IO_OK ? ANSWERED : not_sent(session, io, failure);
 }
 

@@ -16,8 +16,9 @@ struct poolite__call {
 	uint32_t msgid;
 	int64_t deadline; /* of the answer, on the monotonic clock; 0: not sent yet */
 	unsigned resent;  /* how often it was sent again, its answer being lost */
-	struct poolite__buf request; /* to be packed by the caller */
-	struct poolite__reply reply; /* after success */
+	struct poolite__buf request;      /* to be packed by the caller */
+	const struct poolite__rest *rest; /* borrowed: what follows it; NULL: nothing */
+	struct poolite__reply reply;      /* after success */
 };
 
 /** How large an answer may be. */

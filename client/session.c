@@ -200,6 +200,28 @@ static enum poolite__io send_all(
 	return POOLITE__IO_OK;
 }
 
+/* Piece after piece.  The socket holds one or two, so that the broker reads and scans
+ * while the next is packed. */
+static enum poolite__io send_rest(
+    struct poolite__session *session, const struct poolite__rest *rest, int64_t deadline)
+{
+	enum poolite__io io = POOLITE__IO_OK;
+	struct poolite__buf piece;
+
+	poolite__buf_init(&piece, SIZE_MAX / 4, NULL);
+	for (bool is_first = true; io == POOLITE__IO_OK; is_first = false) {
+		poolite__buf_truncate(&piece, 0);
+		if (rest->next(rest->context, is_first, &piece))
+			io = POOLITE__IO_NO_MEMORY;
+		else if (piece.len == 0)
+			break;
+		else
+			io = send_all(session, piece.data, piece.len, deadline);
+	}
+	poolite__buf_release(&piece);
+	return io;
+}
+
 /* With session->lock held, and the request whole on its way. */
 static void send_cancel(struct poolite__session *session)
 {
@@ -222,7 +244,8 @@ static void send_cancel(struct poolite__session *session)
 }
 
 enum poolite__io poolite__session_send(struct poolite__session *session, uint32_t msgid,
-    const struct poolite__buf *request, int64_t deadline)
+    const struct poolite__buf *request, const struct poolite__rest *rest,
+    int64_t deadline)
 {
 	enum poolite__io io;
 
@@ -234,6 +257,8 @@ enum poolite__io poolite__session_send(struct poolite__session *session, uint32_
 	pthread_mutex_unlock(&session->lock);
 
 	io = send_all(session, request->data, request->len, deadline);
+	if (io == POOLITE__IO_OK && rest)
+		io = send_rest(session, rest, deadline);
 
 	pthread_mutex_lock(&session->lock);
 	session->is_sending = false;

@@ -40,6 +40,19 @@ struct poolite__session {
 	bool wants_cancel; /* ... and asks the borrower to send it */
 };
 
+/**
+ * The rest of a request, packed while what came before is on its way: a long one is
+ * neither held as a whole nor finished before its first byte is sent.
+ */
+struct poolite__rest {
+	/**
+	 * Append the next piece to ${buf}, which is empty; append nothing at the end.
+	 * ${is_first}: begin anew, as for another attempt.  0, or the buffer's failure.
+	 */
+	int (*next)(void *context, bool is_first, struct poolite__buf *buf);
+	void *context; /* borrowed */
+};
+
 /** How a send or a receive ended. */
 enum poolite__io {
 	POOLITE__IO_OK,
@@ -67,11 +80,13 @@ int poolite__session_connect(struct poolite__session *session, const char *path,
 bool poolite__session_is_alive(const struct poolite__session *session);
 
 /**
- * Send a whole request.  Anything but OK: the broker cannot have got all of
- * it, so it was not carried out, and the session is of no more use.
+ * Send a whole request, ${rest} (NULL: none) behind ${request}.  Anything but OK: the
+ * broker cannot have got all of it, so it was not carried out, and the session is of no
+ * more use.
  */
 enum poolite__io poolite__session_send(struct poolite__session *session, uint32_t msgid,
-    const struct poolite__buf *request, int64_t deadline);
+    const struct poolite__buf *request, const struct poolite__rest *rest,
+    int64_t deadline);
 
 /** Write what the socket takes of ${parts}; OK: ${sent} bytes.  AGAIN, END or NO_MEMORY. */
 enum poolite__io poolite__session_write(

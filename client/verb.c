@@ -9,6 +9,11 @@
 #include "proto/script.h"
 #include "proto/transaction.h"
 
+/* From so many values on a batch is packed while it is sent, in pieces of so many bytes:
+ * half of what a socket holds by default. */
+#define LONG_VALUES 4096
+#define PIECE_BYTES ((size_t)96 << 10)
+
 struct poolite__verb poolite__statement_verb(enum poolite__method method, const char *sql,
     const struct poolite_value *args, size_t args_count)
 {
@@ -186,6 +191,51 @@ int poolite__verb_pack(const struct poolite__verb *verb, struct poolite__buf *bu
 		return poolite__pack_statement(buf, msgid, verb->method, verb->sql, len,
 		    verb->values, verb->columns, &options);
 	}
+}
+
+static const struct poolite_value *row_of(const struct poolite__verb *batch, size_t row)
+{
+	return batch->columns > 0 ? batch->values + row * batch->columns : NULL;
+}
+
+bool poolite__is_long_batch(const struct poolite__verb *verb)
+{
+	if (verb->method != POOLITE__BATCH || verb->rows * verb->columns < LONG_VALUES)
+		return false;
+	/* All of a row's values have a name or none has: else packing would fail half-way. */
+	for (size_t i = 0; i < verb->rows * verb->columns; i++)
+		if (!verb->values[i].name !=
+		    !verb->values[i / verb->columns * verb->columns].name)
+			return false;
+	return true;
+}
+
+int poolite__long_batch_start(struct poolite__long_batch *batch,
+    const struct poolite__verb *verb, struct poolite__buf *buf, uint32_t msgid,
+    int64_t timeout_ms)
+{
+	*batch = (struct poolite__long_batch){
+	    .verb = verb, .options = {.timeout_ms = timeout_ms}};
+	return poolite__pack_batch_start(
+	    buf, msgid, verb->sql, strlen(verb->sql), verb->rows, &batch->options);
+}
+
+int poolite__long_batch_next(void *context, bool is_first, struct poolite__buf *buf)
+{
+	struct poolite__long_batch *batch = context;
+	const struct poolite__verb *verb = batch->verb;
+
+	if (is_first) {
+		batch->row = 0;
+		batch->has_ended = false;
+	}
+	while (batch->row < verb->rows && buf->len < PIECE_BYTES && !buf->failed)
+		poolite__pack_args(buf, row_of(verb, batch->row++), verb->columns);
+	if (batch->row == verb->rows && !batch->has_ended) {
+		poolite__pack_batch_end(buf, &batch->options);
+		batch->has_ended = true;
+	}
+	return buf->failed;
 }
 
 int poolite__check_packed(int packed, struct poolite__failure *failure)

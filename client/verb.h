@@ -48,6 +48,23 @@ int poolite__verb_check(
 int poolite__verb_pack(const struct poolite__verb *verb, struct poolite__buf *buf,
     uint32_t msgid, int64_t timeout_ms);
 
+/* A long batch, packed while it is sent: poolite__verb_pack for its beginning. */
+struct poolite__long_batch {
+	const struct poolite__verb *verb; /* borrowed */
+	struct poolite__options options;
+	size_t row;     /* the next one */
+	bool has_ended; /* nothing is left */
+};
+
+/** Whether ${verb} is better sent so; its packing cannot fail but for want of memory. */
+bool poolite__is_long_batch(const struct poolite__verb *verb);
+/** Append what stands before its rows, and make ${batch} ready. */
+int poolite__long_batch_start(struct poolite__long_batch *batch,
+    const struct poolite__verb *verb, struct poolite__buf *buf, uint32_t msgid,
+    int64_t timeout_ms);
+/** ${context} is a struct poolite__long_batch: struct poolite__rest's next. */
+int poolite__long_batch_next(void *context, bool is_first, struct poolite__buf *buf);
+
 /** Say why packing failed with ${packed}; 0 for 0. */
 int poolite__check_packed(int packed, struct poolite__failure *failure);
 

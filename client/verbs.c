@@ -30,13 +30,21 @@ int poolite__run(struct poolite *handle, struct poolite_tx *tx,
     const struct poolite__verb *verb, const struct poolite__into *into,
     struct poolite__failure *failure)
 {
+	struct poolite__long_batch batch;
+	struct poolite__rest rest = {poolite__long_batch_next, &batch};
 	struct poolite__call call;
 	int packed;
 
 	poolite__call_init(
 	    &call, handle, tx ? POOLITE__INSIDE : poolite__verb_effect(verb));
-	packed = poolite__verb_pack(
-	    verb, &call.request, call.msgid, poolite__timeout_ms(handle));
+	if (poolite__is_long_batch(verb)) {
+		packed = poolite__long_batch_start(
+		    &batch, verb, &call.request, call.msgid, poolite__timeout_ms(handle));
+		call.rest = &rest;
+	} else {
+		packed = poolite__verb_pack(
+		    verb, &call.request, call.msgid, poolite__timeout_ms(handle));
+	}
 	if (poolite__call_run(&call, handle, tx, packed, failure) == 0)
 		poolite__verb_take(verb->method, verb->count, &call.reply, into, failure);
 	poolite__call_release(&call);

@@ -1,23 +1,36 @@
 #include "proto/batch.h"
 
+int poolite__pack_batch_start(struct poolite__buf *buf, uint32_t msgid, const char *sql,
+    size_t sql_len, size_t rows, const struct poolite__options *options)
+{
+	msgpack_packer packer;
+
+	poolite__pack_request(
+	    buf, msgid, POOLITE__BATCH, poolite__has_options(options) ? 3 : 2);
+	poolite__packer_init(&packer, buf);
+	msgpack_pack_str_with_body(&packer, sql, sql_len);
+	msgpack_pack_array(&packer, rows);
+	return buf->failed;
+}
+
+int poolite__pack_batch_end(
+    struct poolite__buf *buf, const struct poolite__options *options)
+{
+	return poolite__has_options(options) ? poolite__pack_options(buf, options)
+					     : buf->failed;
+}
+
 int poolite__pack_batch(struct poolite__buf *buf, uint32_t msgid, const char *sql,
     size_t sql_len, const struct poolite_value *values, size_t columns, size_t rows,
     const struct poolite__options *options)
 {
-	bool has_options = poolite__has_options(options);
 	size_t start = buf->len;
-	msgpack_packer packer;
-	int rc = 0;
+	int rc = poolite__pack_batch_start(buf, msgid, sql, sql_len, rows, options);
 
-	poolite__pack_request(buf, msgid, POOLITE__BATCH, has_options ? 3 : 2);
-	poolite__packer_init(&packer, buf);
-	msgpack_pack_str_with_body(&packer, sql, sql_len);
-	msgpack_pack_array(&packer, rows);
 	for (size_t row = 0; !rc && row < rows; row++)
 		rc = poolite__pack_args(
 		    buf, columns > 0 ? values + row * columns : NULL, columns);
-	if (has_options)
-		poolite__pack_options(buf, options);
+	poolite__pack_batch_end(buf, options);
 	return poolite__pack_request_end(buf, start, rc);
 }
 

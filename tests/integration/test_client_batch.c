@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "client/batch.h"
+#include "client/verb.h"
 #include "proto/batch.h"
 #include "proto/frame.h"
 #include "tests/support/client.h"
@@ -287,4 +289,92 @@ Test(client_batch, what_is_said_to_fit_fits)
 {
 	expect_fit(false);
 	expect_fit(true);
+}
+
+/* ---- packed while it is sent --------------------------------------------------------- */
+
+/* All pieces of ${batch}, behind what ${buf} holds. */
+static size_t append_pieces(struct poolite__long_batch *batch, struct poolite__buf *buf)
+{
+	struct poolite__buf piece;
+	size_t pieces = 0;
+
+	poolite__buf_init(&piece, SIZE_MAX / 4, NULL);
+	while (
+	    poolite__long_batch_next(batch, pieces == 0, &piece) == 0 && piece.len > 0) {
+		poolite__buf_append(buf, piece.data, piece.len);
+		poolite__buf_truncate(&piece, 0);
+		pieces++;
+	}
+	poolite__buf_release(&piece);
+	return pieces;
+}
+
+static void expect_same_bytes(const struct poolite__verb *verb, int64_t timeout_ms)
+{
+	struct poolite__options options = {.timeout_ms = timeout_ms};
+	struct poolite__long_batch batch;
+	struct poolite__buf whole, pieces;
+
+	poolite__buf_init(&whole, SIZE_MAX / 4, NULL);
+	poolite__buf_init(&pieces, SIZE_MAX / 4, NULL);
+	cr_assert(poolite__is_long_batch(verb));
+	poolite__pack_batch(&whole, 7, verb->sql, strlen(verb->sql), verb->values,
+	    verb->columns, verb->rows, &options);
+	cr_assert_eq(poolite__long_batch_start(&batch, verb, &pieces, 7, timeout_ms), 0);
+	size_t start = pieces.len;
+	for (int attempt = 0; attempt < 2; attempt++) { /* as for a second attempt */
+		poolite__buf_truncate(&pieces, start);
+		cr_assert_geq(append_pieces(&batch, &pieces), 2);
+		cr_assert_eq(pieces.len, whole.len);
+		cr_assert_eq(memcmp(pieces.data, whole.data, whole.len), 0);
+	}
+	poolite__buf_release(&whole);
+	poolite__buf_release(&pieces);
+}
+
+Test(client_batch, pieces_of_a_long_one_are_the_bytes_of_the_whole)
+{
+	struct poolite__verb verb = poolite__batch_verb("INSERT", values, 2, ROWS);
+
+	expect_same_bytes(&verb, 0);
+	expect_same_bytes(&verb, 1234);
+	for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+		values[i] = poolite_named(i % 2 ? "b" : "a", values[i]);
+	expect_same_bytes(&verb, 1234);
+}
+
+Test(client_batch, one_whose_names_do_not_agree_is_refused_before_a_byte_is_sent)
+{
+	fake_broker_start(&broker, fake_serve);
+	values[2 * (ROWS - 1)] = poolite_named("a", values[0]);
+	cr_assert_eq(poolite_batch(db, "INSERT", values, 2, ROWS, &changes, &error),
+	    POOLITE_BAD_REQUEST);
+	cr_assert(strstr(error.message, "have a name"), "%s", error.message);
+	cr_assert_eq(atomic_load(&broker.rows), 0);
+}
+
+/* The first connection ends in the middle of its second request. */
+static void hang_up_in_the_middle(struct fake_broker *fake)
+{
+	struct fake_request hello;
+	char some[1000];
+	int fd = fake_accept(fake);
+
+	cr_assert(fake_read(fake, fd, &hello));
+	fake_answer(fake, fd, &hello);
+	fake_request_release(&hello);
+	cr_assert_gt(recv(fd, some, sizeof some, MSG_WAITALL), 0);
+	close(fd);
+	fake_serve(fake);
+}
+
+Test(client_batch, a_long_one_that_did_not_go_out_whole_is_sent_anew_from_its_start)
+{
+	fake_broker_start(&broker, hang_up_in_the_middle);
+	cr_assert_eq(poolite_batch(db, "INSERT", values, 2, ROWS, &changes, &error), 0,
+	    "%s", error.message);
+	cr_assert_eq(atomic_load(&broker.connections), 2);
+	expect_sent(2, ROWS); /* hello, and the batch once whole */
+	cr_assert_eq(changes.changes, ROWS);
 }
