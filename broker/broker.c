@@ -16,6 +16,7 @@
 #include "broker/log.h"
 #include "broker/net/completion.h"
 #include "broker/overdue.h"
+#include "broker/short_read.h"
 
 /* Descriptors beyond the clients': three files per connection, locks, sockets,
  * libuv's own, the stats socket's visitors. */
@@ -196,7 +197,8 @@ static void on_message(struct session *session, const uint8_t *message, size_t l
 	struct broker *broker = session_context(session);
 
 	clock_advance(&broker->clock);
-	dispatch_message(session, message, len);
+	if (!short_read_answer(session, message, len))
+		dispatch_message(session, message, len);
 }
 
 /* ---- start ---------------------------------------------------------------------- */
@@ -368,6 +370,7 @@ struct broker *broker_create(
 	}
 	broker->settings = *settings;
 	broker->budget.max = settings->max_buffered_bytes;
+	poolite__buf_init(&broker->short_answer, SIZE_MAX, NULL);
 	broker->file.lock_fd = -1;
 	broker->listener.fd = broker->listener.lock_fd = -1;
 	broker->stats_listener.fd = broker->stats_listener.lock_fd = -1;
@@ -410,6 +413,7 @@ void broker_free(struct broker *broker)
 	if (!broker)
 		return;
 	routes_clear(&broker->routes);
+	poolite__buf_release(&broker->short_answer);
 	users_release(&broker->users);
 	loop_free(broker->loop);
 	listener_close(&broker->stats_listener);

@@ -46,6 +46,7 @@ struct broker {
 	struct pool pool;
 	struct fast fast;
 	struct routes routes;
+	struct poolite__buf short_answer; /* scratch: short_read.c packs into it */
 	struct stats stats;
 
 	struct loop_handler loop_handler;

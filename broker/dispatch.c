@@ -58,20 +58,26 @@ static void pack_failure(struct session *session, uint32_t msgid,
 	poolite__pack_error_answer(answer, msgid, failure);
 }
 
+void dispatch_count(struct broker *broker, const struct job *job)
+{
+	int64_t now_ns = clock_now(&broker->clock);
+
+	stats_count(&broker->stats, job->request.method, job->failure.code,
+	    job->started_ns ? job->started_ns - job->received_ns : -1,
+	    now_ns - job->received_ns);
+	log_answer(job, now_ns - job->received_ns);
+}
+
 void dispatch_answer(struct broker *broker, struct job *job)
 {
 	struct client *client = session_data(job->session);
-	int64_t now_ns = clock_now(&broker->clock);
 
 	/* An answer for which there was no memory is none: the session ends over it. */
 	assert(job->failure.code || job->answer.len > 0 || job->answer.failed);
 	if (job->failure.code)
 		pack_failure(
 		    job->session, job->request.msgid, &job->failure, &job->answer);
-	stats_count(&broker->stats, job->request.method, job->failure.code,
-	    job->started_ns ? job->started_ns - job->received_ns : -1,
-	    now_ns - job->received_ns);
-	log_answer(job, now_ns - job->received_ns);
+	dispatch_count(broker, job);
 	DL_DELETE2(client->jobs, job, mate_prev, mate_next);
 	client->user->requests--;
 	session_end_request(job->session, job->message_len, &job->answer);

@@ -36,6 +36,8 @@ void dispatch_reroute(struct broker *broker, struct job *job);
 /** Queue ${job}, a begin, for the writer or a reader; its `done` is set. */
 void dispatch_begin(struct broker *broker, struct job *job);
 
+/** Count one answered request, and log it. */
+void dispatch_count(struct broker *broker, const struct job *job);
 /** Send job's answer, or its failure as one; count it; free it. */
 void dispatch_answer(struct broker *broker, struct job *job);
 /** The same with this error. */

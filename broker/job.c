@@ -6,6 +6,15 @@
 
 #include "broker/net/completion.h"
 
+void job_init(struct job *job)
+{
+	memset(job, 0, sizeof *job);
+	job->wait_until_ns = CLOCK_NEVER;
+	job->finish_by_ns = CLOCK_NEVER;
+	atomic_init(&job->stop.deadline_ns, CLOCK_NEVER);
+	atomic_init(&job->stop.reason, 0);
+}
+
 struct job *job_create(const void *message, size_t len, struct poolite__budget *budget)
 {
 	struct job *job;
@@ -18,15 +27,11 @@ struct job *job_create(const void *message, size_t len, struct poolite__budget *
 			poolite__budget_give(budget, sizeof *job + len);
 		return NULL;
 	}
-	memset(job, 0, sizeof *job);
+	job_init(job);
 	if (len)
 		memcpy(job->message, message, len);
 	job->message_len = len;
 	job->budget = budget;
-	job->wait_until_ns = CLOCK_NEVER;
-	job->finish_by_ns = CLOCK_NEVER;
-	atomic_init(&job->stop.deadline_ns, CLOCK_NEVER);
-	atomic_init(&job->stop.reason, 0);
 	poolite__buf_init(&job->answer, SIZE_MAX, budget);
 	return job;
 }

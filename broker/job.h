@@ -98,6 +98,9 @@ struct job {
 	uint8_t message[];              /* owns the request's bytes */
 };
 
+/** A job without a message, in the caller's memory; what it comes to own is the caller's. */
+void job_init(struct job *job);
+
 /**
  * A job that owns a copy of ${len} bytes of message, taken from ${budget}
  * (NULL: not counted).  NULL when the budget or the memory does not have them.

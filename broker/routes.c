@@ -44,6 +44,14 @@ enum route routes_find(struct routes *routes, const char *sql, size_t len)
 	return entry->route;
 }
 
+bool routes_is_short(struct routes *routes, const char *sql, size_t len)
+{
+	struct route_entry *entry =
+	    len > ROUTES_TEXT_BYTES ? NULL : find(routes, sql, len);
+
+	return entry && entry->route == ROUTE_SHORT;
+}
+
 void routes_learn(struct routes *routes, const char *sql, size_t len, enum route route)
 {
 	struct route_entry *entry =

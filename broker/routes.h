@@ -7,6 +7,7 @@
 #ifndef POOLITE_BROKER_ROUTES_H
 #define POOLITE_BROKER_ROUTES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Texts remembered, and the longest: 4 MiB at the most.  What is longer is
@@ -34,6 +35,8 @@ struct routes {
 
 /** What is known of ${sql}; counts as a use of it. */
 enum route routes_find(struct routes *routes, const char *sql, size_t len);
+/** Whether it is known as ROUTE_SHORT; counts as nothing. */
+bool routes_is_short(struct routes *routes, const char *sql, size_t len);
 /** Remember. */
 void routes_learn(struct routes *routes, const char *sql, size_t len, enum route route);
 /** Forget everything. */

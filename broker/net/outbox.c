@@ -6,6 +6,8 @@
 /* Answers up to this size in all share one buffer: one each would cost several
  * times their bytes. */
 #define SHARED_BYTES ((size_t)16 << 10)
+/* Room behind the first of them. */
+#define FOLLOWERS_BYTES ((size_t)1 << 10)
 
 struct outgoing {
 	struct outgoing *next;
@@ -13,27 +15,23 @@ struct outgoing {
 };
 
 /* libuv may be writing all there is: then the tail must stay as it is. */
-static bool append_to_tail(struct outbox *outbox, struct poolite__buf *buf)
+static bool append_to_tail(struct outbox *outbox, const void *data, size_t len)
 {
 	struct outgoing *tail = outbox->tail;
-	size_t len = buf->len;
 
 	if (!tail || outbox->count == outbox->lent ||
 	    tail->buf.len + len > SHARED_BYTES ||
-	    poolite__buf_append(&tail->buf, buf->data, len))
+	    poolite__buf_append(&tail->buf, data, len))
 		return false;
 	outbox->bytes += len;
-	poolite__buf_release(buf);
 	return true;
 }
 
-bool outbox_push(struct outbox *outbox, struct poolite__buf *buf)
+/* A new tail that owns what ${buf} holds (taken). */
+static bool add(struct outbox *outbox, struct poolite__buf *buf)
 {
-	struct outgoing *outgoing;
+	struct outgoing *outgoing = malloc(sizeof *outgoing);
 
-	if (append_to_tail(outbox, buf))
-		return true;
-	outgoing = malloc(sizeof *outgoing);
 	if (!outgoing) {
 		poolite__buf_release(buf);
 		return false;
@@ -49,6 +47,32 @@ bool outbox_push(struct outbox *outbox, struct poolite__buf *buf)
 	outbox->bytes += outgoing->buf.len;
 	outbox->count++;
 	return true;
+}
+
+bool outbox_push(struct outbox *outbox, struct poolite__buf *buf)
+{
+	if (!append_to_tail(outbox, buf->data, buf->len))
+		return add(outbox, buf);
+	poolite__buf_release(buf);
+	return true;
+}
+
+bool outbox_append(
+    struct outbox *outbox, const void *data, size_t len, struct poolite__budget *budget)
+{
+	struct poolite__buf buf;
+
+	if (append_to_tail(outbox, data, len))
+		return true;
+	poolite__buf_init(&buf, SIZE_MAX, budget);
+	/* Where one answer is copied others follow; without the room, just this one. */
+	if (poolite__buf_reserve(&buf, len + FOLLOWERS_BYTES))
+		poolite__buf_truncate(&buf, 0);
+	if (poolite__buf_append(&buf, data, len)) {
+		poolite__buf_release(&buf);
+		return false;
+	}
+	return add(outbox, &buf);
 }
 
 unsigned outbox_gather(const struct outbox *outbox, uv_buf_t *bufs, size_t *bytes)

@@ -32,6 +32,13 @@ struct outbox {
 /** Append what ${buf} holds (taken).  False when there is no memory: the bytes are lost. */
 bool outbox_push(struct outbox *outbox, struct poolite__buf *buf);
 
+/**
+ * Append a copy of ${len} bytes; a new buffer for them takes from ${budget} (borrowed;
+ * NULL: none).  False when there is no memory.
+ */
+bool outbox_append(
+    struct outbox *outbox, const void *data, size_t len, struct poolite__budget *budget);
+
 /** Point ${bufs}, of OUTBOX_WRITE_BUFS, at the first bytes that wait; returns how many,
  *  with the sum of their bytes. */
 unsigned outbox_gather(const struct outbox *outbox, uv_buf_t *bufs, size_t *bytes);

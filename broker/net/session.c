@@ -229,6 +229,17 @@ void session_end_request(
 	session_mark_dirty(session);
 }
 
+bool session_answer(struct session *session, const struct poolite__buf *answer)
+{
+	session_mark_dirty(session);
+	if (session->is_gone || session->state == SESSION_CLOSING)
+		return true;
+	if (!outbox_append(&session->out, answer->data, answer->len, session->in.budget))
+		return false;
+	session->was_full |= session_is_full(session);
+	return true;
+}
+
 bool session_is_full(const struct session *session)
 {
 	return session->out.bytes > SESSION_OUT_MARK;

@@ -108,6 +108,12 @@ void session_begin_request(struct session *session, size_t message_bytes);
 void session_end_request(
     struct session *session, size_t message_bytes, struct poolite__buf *answer);
 
+/**
+ * Send a copy of ${answer}, to a request that was answered while it was handed up.  False
+ * when there is no memory for it; when nobody reads it, it is dropped.
+ */
+bool session_answer(struct session *session, const struct poolite__buf *answer);
+
 /** Whether so much waits to be read by the client that its next request must wait. */
 bool session_is_full(const struct session *session);
 /** Bytes of answers that wait. */
