@@ -176,9 +176,10 @@ static void on_signal(void *context, int signal_number)
 {
 	struct broker *broker = context;
 
+	broker_stop(broker, 0);
+	/* Who reads this may start the next broker: the files say by now that it shall wait. */
 	log_info("%s: stopping, at most %.0f s for what is under way",
 	    strsignal(signal_number), (double)broker->settings.grace_ns / 1e9);
-	broker_stop(broker, 0);
 }
 
 static void on_checked(struct job *job)
