@@ -1,41 +1,32 @@
 #include "proto/answer.h"
 
+#include "proto/value.h"
+
 /* Append [1, msgid: error and result must follow. */
-static void pack_envelope(msgpack_packer *packer, uint32_t msgid)
+static void pack_envelope(struct poolite__buf *buf, uint32_t msgid)
 {
-	msgpack_pack_array(packer, 4);
-	msgpack_pack_int(packer, 1);
-	msgpack_pack_uint32(packer, msgid);
+	poolite__buf_append(buf, "\x94\x01", 2);
+	poolite__pack_integer(buf, msgid);
 }
 
 void poolite__pack_answer(struct poolite__buf *buf, uint32_t msgid)
 {
-	msgpack_packer packer;
-
-	poolite__packer_init(&packer, buf);
-	pack_envelope(&packer, msgid);
-	msgpack_pack_nil(&packer);
+	pack_envelope(buf, msgid);
+	poolite__buf_append(buf, "\xc0", 1);
 }
 
 void poolite__pack_nil_answer(struct poolite__buf *buf, uint32_t msgid)
 {
-	msgpack_packer packer;
-
-	poolite__packer_init(&packer, buf);
-	pack_envelope(&packer, msgid);
-	msgpack_pack_nil(&packer);
-	msgpack_pack_nil(&packer);
+	pack_envelope(buf, msgid);
+	poolite__buf_append(buf, "\xc0\xc0", 2);
 }
 
 void poolite__pack_error_answer(
     struct poolite__buf *buf, uint32_t msgid, const struct poolite__failure *failure)
 {
-	msgpack_packer packer;
-
-	poolite__packer_init(&packer, buf);
-	pack_envelope(&packer, msgid);
+	pack_envelope(buf, msgid);
 	poolite__pack_failure(buf, failure);
-	msgpack_pack_nil(&packer);
+	poolite__buf_append(buf, "\xc0", 1);
 }
 
 void poolite__pack_error_notification(

@@ -14,6 +14,9 @@
 /** Whether ${len} bytes are well-formed UTF-8 (no surrogates, nothing overlong). */
 bool poolite__is_utf8(const void *data, size_t len);
 
+/** Append an integer.  0, or the buffer's failure. */
+int poolite__pack_integer(struct poolite__buf *buf, int64_t integer);
+
 /** Append one value.  0, or the buffer's failure. */
 int poolite__pack_value(struct poolite__buf *buf, const struct poolite_value *value);
 

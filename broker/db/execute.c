@@ -104,30 +104,32 @@ int execute_compile(struct connection *connection, const char *sql, size_t len,
 
 /* ---- rows ----------------------------------------------------------------- */
 
-static int pack_column(sqlite3_stmt *stmt, int column, struct poolite__buf *out)
+/* What SQLite could not convert for want of memory is no NULL. */
+static void pack_column(sqlite3_stmt *stmt, int column, struct poolite__buf *out)
 {
+	/* Unprotected, and thus for this thread only, as is all of a connection. */
+	sqlite3_value *from = sqlite3_column_value(stmt, column);
 	struct poolite_value value = poolite_null();
 
-	switch (sqlite3_column_type(stmt, column)) {
-	case SQLITE_INTEGER:
-		value = poolite_integer(sqlite3_column_int64(stmt, column));
-		break;
-	case SQLITE_FLOAT:
-		value = poolite_real(sqlite3_column_double(stmt, column));
-		break;
+	switch (sqlite3_value_type(from)) {
+	case SQLITE_INTEGER: value = poolite_integer(sqlite3_value_int64(from)); break;
+	case SQLITE_FLOAT: value = poolite_real(sqlite3_value_double(from)); break;
 	case SQLITE_TEXT:
-		value.as.data = sqlite3_column_text(stmt, column);
-		value.len = (size_t)sqlite3_column_bytes(stmt, column);
-		value.type = value.as.data ? POOLITE_TEXT : POOLITE_NULL;
+		value.type = POOLITE_TEXT;
+		value.as.data = sqlite3_value_text(from);
+		value.len = (size_t)sqlite3_value_bytes(from);
 		break;
 	case SQLITE_BLOB:
-		value.as.data = sqlite3_column_blob(stmt, column);
-		value.len = (size_t)sqlite3_column_bytes(stmt, column);
 		value.type = POOLITE_BLOB;
+		value.as.data = sqlite3_value_blob(from);
+		value.len = (size_t)sqlite3_value_bytes(from);
 		break;
 	default: break;
 	}
-	return poolite__pack_value(out, &value);
+	if (!value.as.data && (value.type == POOLITE_TEXT || value.len > 0))
+		out->failed = POOLITE_OVERLOADED;
+	else
+		poolite__pack_value(out, &value);
 }
 
 int execute_fail_on_buffer(int code, struct poolite__failure *failure)
