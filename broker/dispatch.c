@@ -195,9 +195,10 @@ void dispatch_plain(struct broker *broker, struct job *job)
 		routes_learn(
 		    &broker->routes, job->request.sql, job->request.sql_len, ROUTE_LONG);
 	}
+		job->has_exceeded = true;
 	job->done = plain_done;
 	job->owner = broker;
-	job->examine = route == ROUTE_UNKNOWN || route == ROUTE_READ;
+	job->examine = route == ROUTE_UNKNOWN || route == ROUTE_READ || job->has_exceeded;
 	pool_submit_read(&broker->pool, job);
 }
 

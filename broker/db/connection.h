@@ -115,7 +115,8 @@ void connection_unwatch(struct connection *connection);
  */
 void connection_nudge(struct connection *connection);
 
-/** The fast one: from now on statements are stopped after ${ns} (raw time); 0: no budget. */
+/** The fast one: from now on a statement is stopped when it ran for ${ns}, half of it at least
+ *  of this thread's processor time; 0: no budget. */
 void connection_set_budget(struct connection *connection, int64_t ns);
 
 /* ---- writer only: the file and its WAL ---- */

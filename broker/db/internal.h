@@ -50,8 +50,11 @@ struct connection {
 	bool is_writer;
 	bool was_converted;
 	int busy_timeout_ms;
-	int64_t budget_until_ns;   /* of CLOCK_MONOTONIC; 0: none */
-	const struct clock *clock; /* borrowed */
+	int64_t budget_ns;           /* 0: none */
+	int64_t budget_until_ns;     /* half of it, of CLOCK_MONOTONIC */
+	int64_t budget_processor_ns; /* then: the end of the other half, of the thread's
+					processor time; 0: not yet */
+	const struct clock *clock;   /* borrowed */
 	int wal_pages;
 	int64_t wal_bytes_max; /* 0: no limit */
 	int wal_spills;        /* of the cache, when the WAL was looked at last */

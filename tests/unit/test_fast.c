@@ -1,8 +1,10 @@
 /* The fast reader: the shared snapshot's rule, its budget, and what is steady. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "broker/db/execute.h"
@@ -191,6 +193,40 @@ Test(fast, columns_are_named_as_they_are_now)
 		    "\x92\xa2"
 		    "bb\xa1"
 		    "c"));
+	tear_down(&house);
+}
+
+/* Takes the thread away from what it does for longer than the budget. */
+static volatile sig_atomic_t interruptions;
+
+static void interrupt_for_long(int signal_number)
+{
+	(void)signal_number;
+	interruptions++;
+	usleep((useconds_t)(2 * FAST_TIME_NS / 1000));
+}
+
+Test(fast, time_that_the_machine_gave_to_others_is_not_of_the_budget)
+{
+	struct house house;
+	struct job *job;
+
+	set_up(&house);
+	signal(SIGALRM, interrupt_for_long);
+	/* Most of the interruptions hit the read itself, and not what is around it. */
+	for (int i = 0; i < 20; i++) {
+		const struct itimerval soon = {{0, 0}, {0, 20 + 5 * i}};
+		setitimer(ITIMER_REAL, &soon, NULL);
+		cr_expect_eq(
+		    (int)query(&house,
+			"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 "
+			"FROM c LIMIT 300) SELECT max(x) FROM c",
+			&job),
+		    (int)FAST_ANSWERED);
+		job_free(job);
+		while (interruptions <= i)
+			usleep(100);
+	}
 	tear_down(&house);
 }
 
