@@ -16,6 +16,7 @@
 #include "broker/log.h"
 #include "broker/net/completion.h"
 #include "broker/overdue.h"
+#include "broker/priority.h"
 #include "broker/short_read.h"
 
 /* Descriptors beyond the clients': three files per connection, locks, sockets,
@@ -397,6 +398,7 @@ struct broker *broker_create(
 		database_file_undo(&broker->file);
 	}
 	broker_free(broker);
+	priority_wake_soon();
 	return NULL;
 }
 

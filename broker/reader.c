@@ -5,6 +5,7 @@
 
 #include "broker/lease.h"
 #include "broker/log.h"
+#include "broker/priority.h"
 
 /* The connection has failed in a way that a fresh one may not. */
 static bool is_broken(const struct poolite__failure *failure)
@@ -77,6 +78,7 @@ static void *serve(void *context)
 	struct poolite__failure failure = {0};
 	struct job *job;
 
+	priority_give_way();
 	database_cap_thread(reader->database);
 	if (database_connect(reader->database, CONNECTION_READER, &connection, &failure))
 		log_warning("reader %u: cannot open a connection: %s", reader->number,

@@ -10,6 +10,7 @@
 #include "broker/lease.h"
 #include "broker/log.h"
 #include "broker/net/session.h"
+#include "broker/priority.h"
 #include "proto/transaction.h"
 
 /* While the WAL holds pages that a reader still pins, look again this often. */
@@ -269,6 +270,7 @@ static void *serve(void *context)
 	struct writer *writer = context;
 	struct job *jobs[GROUP_MEMBERS_MAX];
 
+	priority_wake_soon();
 	database_cap_thread(writer->database);
 	pthread_mutex_lock(&writer->mutex);
 	for (;;) {
