@@ -17,7 +17,6 @@
 #include "broker/net/completion.h"
 #include "broker/overdue.h"
 #include "broker/priority.h"
-#include "broker/short_read.h"
 
 /* Descriptors beyond the clients': three files per connection, locks, sockets,
  * libuv's own, the stats socket's visitors. */
@@ -33,14 +32,15 @@
 
 /* ---- the loop's calls --------------------------------------------------------- */
 
-static void before_block(void *context)
+static bool before_block(void *context)
 {
 	struct broker *broker = context;
+	bool must_go_on = session_settle_all(&broker->sessions);
 
-	session_settle_all(&broker->sessions);
 	if (broker->is_overdue)
 		overdue_answer(broker);
 	fast_end_turn(&broker->fast);
+	return must_go_on;
 }
 
 static void stop_if_must(struct broker *broker)
@@ -194,15 +194,6 @@ static void on_checked(struct job *job)
 	pool_pump(&broker->pool);
 }
 
-static void on_message(struct session *session, const uint8_t *message, size_t len)
-{
-	struct broker *broker = session_context(session);
-
-	clock_advance(&broker->clock);
-	if (!short_read_answer(session, message, len))
-		dispatch_message(session, message, len);
-}
-
 /* ---- start ---------------------------------------------------------------------- */
 
 /* As many descriptors as the machine allows, and no more clients than fit. */
@@ -233,7 +224,7 @@ static void prepare_sessions(struct broker *broker)
 {
 	broker->session_handler = (struct session_handler){
 	    .on_connect = dispatch_session_opened,
-	    .on_message = on_message,
+	    .on_message = dispatch_message,
 	    .on_has_room = dispatch_session_has_room,
 	    .on_end = dispatch_session_ended,
 	    .on_gone = dispatch_session_gone,
@@ -398,7 +389,6 @@ struct broker *broker_create(
 		database_file_undo(&broker->file);
 	}
 	broker_free(broker);
-	priority_wake_soon();
 	return NULL;
 }
 
@@ -406,6 +396,7 @@ int broker_run(struct broker *broker)
 {
 	log_info("ready: database %s, socket %s, pid %d, SQLite %s", broker->file.path,
 	    broker->listener.path, (int)getpid(), connection_sqlite_version());
+	priority_wake_soon();
 	loop_run(broker->loop);
 	log_info("stopped");
 	return broker->exit_status;

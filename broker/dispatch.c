@@ -9,6 +9,7 @@
 #include "broker/log.h"
 #include "broker/overdue.h"
 #include "broker/routing.h"
+#include "broker/short_read.h"
 #include "proto/answer.h"
 
 static struct broker *broker_of(const struct session *session)
@@ -192,10 +193,11 @@ void dispatch_plain(struct broker *broker, struct job *job)
 			dispatch_answer(broker, job);
 			return;
 		}
+		/* Or the machine was busy: the reader will tell. */
 		routes_learn(
 		    &broker->routes, job->request.sql, job->request.sql_len, ROUTE_LONG);
-	}
 		job->has_exceeded = true;
+	}
 	job->done = plain_done;
 	job->owner = broker;
 	job->examine = route == ROUTE_UNKNOWN || route == ROUTE_READ || job->has_exceeded;
@@ -230,7 +232,7 @@ int dispatch_session_opened(
 		free(client);
 		return failure->code;
 	}
-	session_set_budget(session, &client->user->budget);
+	session_set_user(session, &client->user->budget, &client->user->share);
 	session_set_data(session, client);
 	return 0;
 }
@@ -322,13 +324,17 @@ void dispatch_message(struct session *session, const uint8_t *message, size_t le
 {
 	struct broker *broker = broker_of(session);
 	struct client *client = session_data(session);
-	struct job *job = job_create(message, len, &client->user->budget);
 	struct poolite__request request;
 	struct poolite__failure failure;
+	struct job *job;
 	bool has_msgid;
-	int rc = poolite__read_request(
-	    job ? job->message : message, len, &request, &has_msgid, &failure);
+	int rc;
 
+	if (short_read_answer(session, message, len))
+		return;
+	job = job_create(message, len, &client->user->budget);
+	rc = poolite__read_request(
+	    job ? job->message : message, len, &request, &has_msgid, &failure);
 	if (rc && !has_msgid) {
 		session_break(session, &failure);
 		job_free(job);

@@ -9,6 +9,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "broker/net/session.h"
 #include "broker/people.h"
 #include "broker/settings.h"
 #include "broker/turns.h"
@@ -20,6 +21,7 @@ struct user {
 	size_t sessions;
 	size_t requests;                 /* waiting or running, of all its sessions */
 	struct lane lanes[TURNS_QUEUES]; /* its jobs in the queues */
+	struct session_share share;      /* of the loop's time */
 	struct poolite__budget budget;   /* of its bytes; the broker's is its parent */
 	UT_hash_handle hh;
 };

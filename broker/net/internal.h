@@ -16,6 +16,7 @@ struct loop {
 	uv_loop_t uv;
 	uv_timer_t tick;
 	uv_prepare_t prepare;
+	uv_idle_t restless; /* active while the loop must not block */
 	uv_signal_t on_term;
 	uv_signal_t on_int;
 	const struct loop_handler *handler;

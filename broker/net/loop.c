@@ -12,10 +12,20 @@ static void tick(uv_timer_t *timer)
 	loop->handler->on_tick(loop->handler->context);
 }
 
+static void next_turn(uv_idle_t *handle)
+{
+	(void)handle;
+}
+
 static void prepare(uv_prepare_t *handle)
 {
 	struct loop *loop = handle->data;
-	loop->handler->before_block(loop->handler->context);
+
+	/* While an idle handle is active libuv polls, and does not block. */
+	if (loop->handler->before_block(loop->handler->context))
+		uv_idle_start(&loop->restless, next_turn);
+	else
+		uv_idle_stop(&loop->restless);
 }
 
 static void signalled(uv_signal_t *handle, int signal_number)
@@ -38,6 +48,7 @@ struct loop *loop_create(const struct loop_handler *handler)
 	/* After uv_loop_init these only fail for lack of descriptors, at start. */
 	if (uv_timer_init(&loop->uv, &loop->tick) ||
 	    uv_prepare_init(&loop->uv, &loop->prepare) ||
+	    uv_idle_init(&loop->uv, &loop->restless) ||
 	    uv_signal_init(&loop->uv, &loop->on_term) ||
 	    uv_signal_init(&loop->uv, &loop->on_int))
 		abort();
@@ -73,6 +84,7 @@ void loop_close(struct loop *loop)
 	hold_signals();
 	uv_close((uv_handle_t *)&loop->tick, NULL);
 	uv_close((uv_handle_t *)&loop->prepare, NULL);
+	uv_close((uv_handle_t *)&loop->restless, NULL);
 	uv_close((uv_handle_t *)&loop->on_term, NULL);
 	uv_close((uv_handle_t *)&loop->on_int, NULL);
 }

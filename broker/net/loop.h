@@ -14,8 +14,8 @@ struct loop;
 struct loop_handler {
 	/** Every CLOCK_TICK_MS. */
 	void (*on_tick)(void *context);
-	/** After the callbacks of a turn, before it blocks. */
-	void (*before_block)(void *context);
+	/** After the callbacks of a turn, before it blocks; true: it must not. */
+	bool (*before_block)(void *context);
 	/** A wake-up: completion_wake was called, or finished jobs come right after. */
 	void (*on_wake)(void *context);
 	/** SIGTERM or SIGINT. */

@@ -9,6 +9,7 @@
 
 #include "broker/failpoint.h"
 #include "broker/log.h"
+#include "broker/net/share.h"
 
 static void settle(struct session *session);
 
@@ -72,6 +73,7 @@ void session_become_gone(struct session *session)
 		return;
 	session->is_gone = true;
 	outbox_drop(&session->out);
+	session_mark_dirty(session);
 	session->shared->handler->on_gone(session);
 }
 
@@ -83,6 +85,7 @@ static void end(struct session *session)
 	if (session->is_reading)
 		uv_read_stop((uv_stream_t *)&session->pipe);
 	session->is_reading = false;
+	share_forget(session);
 	poolite__buf_release(&session->in);
 	session_mark_dirty(session);
 	session->shared->handler->on_end(session);
@@ -96,6 +99,7 @@ static void start_closing(struct session *session)
 	session->state = SESSION_CLOSING;
 	session_become_gone(session);
 	watch(session, false);
+	share_leave(session);
 	DL_DELETE2(session->shared->all, session, all_prev, all_next);
 	if (session->is_client)
 		session->shared->count--;
@@ -299,9 +303,11 @@ const char *session_key(struct session *session)
 	return session->key;
 }
 
-void session_set_budget(struct session *session, struct poolite__budget *budget)
+void session_set_user(
+    struct session *session, struct poolite__budget *budget, struct session_share *share)
 {
 	poolite__buf_init(&session->in, session->in.max, budget);
+	share_enter(session, share);
 }
 
 void *session_context(const struct session *session)
@@ -375,14 +381,15 @@ void session_open(struct session_shared *shared, int fd)
 /* Everything that follows from what happened to a session in this turn. */
 static void settle(struct session *session)
 {
-	session_take_waiting(session);
+	if (!session->is_hungry)
+		session_take_waiting(session);
 	flush(session);
 	if (session->was_full && !session_is_full(session)) {
 		session->was_full = false;
 		session->shared->handler->on_has_room(session);
 	}
 	/* Room left and still something in `in`: that is no whole message. */
-	if (session->state == SESSION_OPEN && session->saw_end &&
+	if (session->state == SESSION_OPEN && session->saw_end && !session->is_hungry &&
 	    (session->in.len == 0 || session_may_take(session)))
 		end(session);
 	if (session->state == SESSION_OPEN)
@@ -398,8 +405,14 @@ static void settle(struct session *session)
 		    !session->is_reading || session->out.head || session->in.len > 0);
 }
 
-void session_settle_all(struct session_shared *shared)
+bool session_settle_all(struct session_shared *shared)
 {
+	struct session *hungry;
+
+	while ((hungry = share_next_hungry(shared))) {
+		session_mark_dirty(hungry);
+		session_take_waiting(hungry);
+	}
 	while (shared->dirty) {
 		struct session *session = shared->dirty;
 		shared->dirty = session->dirty_next;
@@ -407,4 +420,6 @@ void session_settle_all(struct session_shared *shared)
 		settle(session);
 		release(session);
 	}
+	shared->turn++;
+	return shared->hungry != NULL;
 }

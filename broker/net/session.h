@@ -51,6 +51,14 @@ struct session_handler {
 	void *context; /* the owner's */
 };
 
+/* What the sessions of one user have had of the loop's time (net/share.h); zero it to start. */
+struct session_share {
+	size_t sessions;
+	struct session *waiting; /* put off to a later turn, by waiting_next */
+	uint64_t turn;           /* the turn that used_ns is of */
+	int64_t used_ns;
+};
+
 /* What all sessions of one server have in common; the server owns it. */
 struct session_shared {
 	struct loop *loop;
@@ -62,6 +70,10 @@ struct session_shared {
 	struct session *dirty;   /* those that session_settle_all has to look at */
 	struct session *watched; /* those that the tick has to look at */
 	struct session *all;     /* every one, for the end */
+	struct session *hungry;  /* those with whole messages left for a later turn */
+	size_t shares;           /* users who have sessions */
+	uint64_t turn;           /* of the loop */
+	int64_t began_ns;        /* what is being done now */
 	uint64_t next_id;
 	size_t count;   /* clients, without those refused */
 	size_t handles; /* sessions whose memory is not freed yet */
@@ -92,8 +104,14 @@ struct session_peer session_peer(const struct session *session);
 const char *session_key(struct session *session);
 void *session_context(const struct session *session);
 
-/** From on_connect: what it keeps in memory is taken from ${budget} (borrowed for life). */
-void session_set_budget(struct session *session, struct poolite__budget *budget);
+/**
+ * From on_connect: whose it is.
+ *
+ *   budget  borrowed for life: what it keeps in memory is taken from it
+ *   share   borrowed for life: the user's sessions share the loop's time by it
+ */
+void session_set_user(
+    struct session *session, struct poolite__budget *budget, struct session_share *share);
 
 /** The owner's data: NULL at first. */
 void session_set_data(struct session *session, void *data);
@@ -135,8 +153,11 @@ void session_drain(struct session *session);
 /** Close now, whatever waits. */
 void session_abandon(struct session *session);
 
-/** Loop, before it blocks: flush answers, read on, close what is done. */
-void session_settle_all(struct session_shared *shared);
+/**
+ * Loop, at the end of each turn: flush answers, read on, close what is done.
+ * Whether there are messages left for the next one: the loop must not block.
+ */
+bool session_settle_all(struct session_shared *shared);
 /** Loop, each tick: hang-ups of sessions that are not read, time-outs. */
 void session_watch_all(struct session_shared *shared);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/log.h"
+#include "broker/net/share.h"
 #include "broker/net/session_internal.h"
 
 bool session_may_take(const struct session *session)
@@ -46,22 +47,36 @@ static size_t take_messages(struct session *session, const uint8_t *data, size_t
 		memset(&session->scan, 0, sizeof session->scan);
 		session->shared->handler->on_message(session, data + taken, (size_t)size);
 		taken += (size_t)size;
+		if (!share_goes_on(session) && taken < len) {
+			share_be_hungry(session);
+			break;
+		}
 	}
 	return taken;
 }
 
-void session_take_waiting(struct session *session)
+/* What is in `in`. */
+static void take_kept(struct session *session)
 {
-	size_t taken;
+	size_t taken = take_messages(session, session->in.data, session->in.len);
 
-	if (session->in.len == 0 || !session_may_take(session))
-		return;
-	taken = take_messages(session, session->in.data, session->in.len);
 	if (session->state != SESSION_OPEN)
 		return;
 	poolite__buf_consume(&session->in, taken);
 	if (session->in.len == 0)
 		poolite__buf_release(&session->in);
+}
+
+void session_take_waiting(struct session *session)
+{
+	if (session->in.len == 0 || !session_may_take(session))
+		return;
+	if (!share_begin(session)) {
+		share_be_hungry(session);
+		return;
+	}
+	take_kept(session);
+	share_end(session);
 }
 
 /* No more bytes.  The session ends when every whole message has been taken. */
@@ -90,7 +105,7 @@ static void allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 	(void)suggested;
 	buf->base = (char *)session->shared->loop->read_buf;
-	buf->len = LOOP_READ_BYTES;
+	buf->len = share_begin_read(session); /* 0: on_read gets UV_ENOBUFS */
 }
 
 bool session_peer_hung_up(struct session *session)
@@ -108,7 +123,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 	const uint8_t *data = (const uint8_t *)buf->base;
 	size_t taken = 0;
 
-	if (nread == 0 || session->state != SESSION_OPEN)
+	if (nread == 0 || nread == UV_ENOBUFS || session->state != SESSION_OPEN)
 		return;
 	session_mark_dirty(session);
 	if (nread < 0) {
@@ -125,8 +140,10 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 			keep(session, data + taken, (size_t)nread - taken);
 	} else {
 		keep(session, data, (size_t)nread);
-		session_take_waiting(session);
+		if (session_may_take(session))
+			take_kept(session);
 	}
+	share_end(session);
 	/* At once: libuv goes on reading as long as it is not told to stop. */
 	if (session->state == SESSION_OPEN)
 		session_adjust_reading(session);
@@ -134,7 +151,8 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 
 void session_adjust_reading(struct session *session)
 {
-	bool wants = session_may_take(session) && !session->saw_end;
+	bool wants =
+	    session_may_take(session) && !session->saw_end && !session->is_hungry;
 
 	if (wants == session->is_reading)
 		return;
@@ -143,6 +161,8 @@ void session_adjust_reading(struct session *session)
 		uv_read_start((uv_stream_t *)&session->pipe, allocate, on_read);
 	else
 		uv_read_stop((uv_stream_t *)&session->pipe);
+	if (!wants && !session->is_hungry)
+		share_forget(session);
 }
 
 /* ---- those that owe something ------------------------------------------- */
@@ -159,7 +179,7 @@ static bool has_stalled(struct session *session)
 	}
 	/* It owes us: reading what was written, or the rest of a message. */
 	if (!session->is_writing &&
-	    (session->in.len == 0 || !session_may_take(session))) {
+	    (session->in.len == 0 || session->is_waiting || !session_may_take(session))) {
 		session->progress_ns = now_ns;
 		return false;
 	}

@@ -28,6 +28,8 @@ struct session {
 	bool saw_end;    /* of the stream; whole messages in `in` are still to be taken */
 	bool is_draining; /* shutdown(SHUT_RD) was done */
 	bool was_full;    /* and its owner not yet told that it has room again */
+	bool is_waiting;  /* on share->waiting */
+	bool is_hungry;   /* on shared->hungry: whole messages are left in `in` */
 	bool handle_closed;
 	struct poolite__failure *farewell; /* owns; sent last, or NULL */
 
@@ -41,6 +43,12 @@ struct session {
 	int64_t
 	    progress_ns; /* when a byte last moved in the direction that is waited for */
 
+	struct session_share *share; /* borrowed: its user's; NULL: being turned away */
+	uint64_t waits_since;        /* the turn that put it off */
+	uint64_t fed_in; /* the turn in which it was hungry last and went on */
+
+	struct session *waiting_next, *waiting_prev;
+	struct session *hungry_next, *hungry_prev;
 	struct session *dirty_next;
 	struct session *watched_next, *watched_prev;
 	struct session *all_next, *all_prev;

@@ -84,3 +84,115 @@ Test(broker_fairness, readers_and_only_they_give_way_to_the_other_threads)
 	CHECK_EQ(threads_nicer_by(10), 2);
 	CHECK_EQ(threads_nicer_by(0), 3); /* loop, writer, stats socket */
 }
+
+/* ---- the loop ---------------------------------------------------------------------- */
+
+static void start(void)
+{
+	poolited_make(&broker, (const char *const[]){"--socket-mode", "0666", NULL});
+	CHECK_EQ(chmod(broker.folder, 0711), 0);
+	poolited_run(&broker);
+	a = wire_open(&broker);
+	b = wire_open(&broker);
+	update(a, "CREATE TABLE t (x)");
+	update(a,
+	    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT %d) "
+	    "INSERT INTO t SELECT i FROM n",
+	    ROWS);
+	/* Until it is known to be short: then it runs on the loop. */
+	for (double until = check_seconds() + PATIENCE_SECONDS;
+	     stat_of(a, "fast_reader.reads") == 0;) {
+		run(a, "query", LONGISH);
+		CHECK(check_seconds() < until, "it never runs on the loop");
+	}
+}
+
+static void send_many(struct wire *wire, int count)
+{
+	wire_cork(wire);
+	for (int i = 0; i < count; i++)
+		wire_sql(wire, "query", LONGISH);
+	wire_send_blindly(wire);
+}
+
+/* The queries until now; and the broker stands still.  ${b} has been looked at before ${a}:
+ * what comes on it now comes last. */
+static int64_t count_and_stop(void)
+{
+	int64_t count = stat_of(b, "requests.query.count");
+
+	wire_sync(a);
+	kill(broker.pid, SIGSTOP);
+	return count;
+}
+
+/* How many of the queries sent while the broker stood still were answered before ${wire}'s
+ * one request, which came last. */
+static int64_t answered_before(struct wire *wire, int64_t before)
+{
+	uint32_t stats = wire_bare(wire, "stats");
+	const char *text, *at;
+	int64_t count = 0;
+
+	kill(broker.pid, SIGCONT);
+	text = expect_ok(wire, stats);
+	at = strstr(text, "`query`: {`count`: ");
+	CHECK(at && sscanf(at, "`query`: {`count`: %ld", &count) == 1, "no count in %s",
+	    text);
+	return count - before;
+}
+
+Test(broker_fairness, session_s_many_requests_let_another_s_one_come_between)
+{
+	int64_t before, first;
+
+	start();
+	before = count_and_stop();
+	send_many(a, REQUESTS);
+	first = answered_before(b, before);
+	CHECK(first < REQUESTS, "all %d came first", REQUESTS);
+	await_stat(b, "requests.query.count", before + REQUESTS); /* nothing is lost */
+}
+
+/* Ten sessions of another user, each with requests, as the parent says. */
+static void stranger(unsigned index, void *context)
+{
+	const int *ends = context;
+	struct wire *wires[SESSIONS];
+	char byte = 'r';
+
+	(void)index;
+	CHECK_EQ(setuid(STRANGER), 0);
+	for (int i = 0; i < SESSIONS; i++) {
+		wires[i] = wire_open(&broker);
+		wire_sync(wires[i]);
+	}
+	CHECK_EQ(write(ends[1], &byte, 1), 1);
+	CHECK_EQ(read(ends[1], &byte, 1), 1);
+	for (int i = 0; i < SESSIONS; i++)
+		send_many(wires[i], REQUESTS / SESSIONS);
+	CHECK_EQ(write(ends[1], &byte, 1), 1);
+	for (int i = 0; i < SESSIONS; i++)
+		wire_sync(wires[i]);
+}
+
+Test(broker_fairness, user_s_many_sessions_let_another_user_s_one_come_between)
+{
+	int64_t before, first;
+	int ends[2];
+	char byte;
+	pid_t pid;
+
+	start();
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	pid = client_start(stranger, 0, ends);
+	CHECK_EQ(read(ends[0], &byte, 1), 1);
+	before = count_and_stop();
+	CHECK_EQ(write(ends[0], &byte, 1), 1);
+	CHECK_EQ(read(ends[0], &byte, 1), 1);
+	first = answered_before(b, before);
+	/* One user's part of a turn is a few of them. */
+	CHECK(first <= REQUESTS / 5, "%d of %d came first", (int)first, REQUESTS);
+	client_wait(pid);
+	await_stat(b, "requests.query.count", before + REQUESTS); /* nothing is lost */
+}
