@@ -193,14 +193,13 @@ void dispatch_plain(struct broker *broker, struct job *job)
 			dispatch_answer(broker, job);
 			return;
 		}
-		/* Or the machine was busy: the reader will tell. */
-		routes_learn(
-		    &broker->routes, job->request.sql, job->request.sql_len, ROUTE_LONG);
-		job->has_exceeded = true;
+		if (!routes_exceeded(
+			&broker->routes, job->request.sql, job->request.sql_len))
+			route = ROUTE_READ;
 	}
 	job->done = plain_done;
 	job->owner = broker;
-	job->examine = route == ROUTE_UNKNOWN || route == ROUTE_READ || job->has_exceeded;
+	job->examine = route == ROUTE_UNKNOWN || route == ROUTE_READ;
 	pool_submit_read(&broker->pool, job);
 }
 

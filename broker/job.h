@@ -82,8 +82,7 @@ struct job {
 	bool in_transaction; /* between the session's begin and commit */
 	bool read_only; /* a write is READ_ONLY: its user or transaction may only read */
 	bool examine;   /* a reader shall say whether its text may run on the loop */
-	bool has_exceeded; /* the loop has tried it, and it took too long */
-	bool is_read;      /* a plain request whose text is known to read only */
+	bool is_read;   /* a plain request whose text is known to read only */
 
 	/* What its thread tells the loop. */
 	bool needs_writer;  /* a reader found that the text writes; nothing was done */

@@ -7,10 +7,16 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+/* Three within some sixteen runs are too many. */
+#define STRIKE      16
+#define STRIKES_MAX (2 * STRIKE)
+
 struct route_entry {
 	UT_hash_handle hh;
 	enum route route;
 	unsigned runs; /* LONG: since it was examined */
+	unsigned
+	    strikes; /* STRIKE for each time that it took too long; goes down with each run */
 	size_t len;
 	char text[];
 };
@@ -30,6 +36,13 @@ static struct route_entry *find(struct routes *routes, const char *sql, size_t l
 	return entry;
 }
 
+/* A use of a SHORT one makes up for a strike, in time. */
+static void count_use(struct route_entry *entry)
+{
+	if (entry->route == ROUTE_SHORT && entry->strikes > 0)
+		entry->strikes--;
+}
+
 enum route routes_find(struct routes *routes, const char *sql, size_t len)
 {
 	struct route_entry *entry =
@@ -41,6 +54,7 @@ enum route routes_find(struct routes *routes, const char *sql, size_t len)
 		entry->runs = 0;
 		return ROUTE_READ;
 	}
+	count_use(entry);
 	return entry->route;
 }
 
@@ -49,7 +63,27 @@ bool routes_is_short(struct routes *routes, const char *sql, size_t len)
 	struct route_entry *entry =
 	    len > ROUTES_TEXT_BYTES ? NULL : find(routes, sql, len);
 
-	return entry && entry->route == ROUTE_SHORT;
+	if (!entry || entry->route != ROUTE_SHORT)
+		return false;
+	count_use(entry);
+	return true;
+}
+
+bool routes_exceeded(struct routes *routes, const char *sql, size_t len)
+{
+	struct route_entry *entry = find(routes, sql, len);
+
+	if (!entry)
+		return false;
+	entry->strikes += STRIKE;
+	if (entry->strikes <= STRIKES_MAX) {
+		entry->route = ROUTE_READ;
+		return false;
+	}
+	entry->strikes = 0;
+	entry->runs = 0;
+	entry->route = ROUTE_LONG;
+	return true;
 }
 
 void routes_learn(struct routes *routes, const char *sql, size_t len, enum route route)

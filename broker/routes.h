@@ -35,8 +35,13 @@ struct routes {
 
 /** What is known of ${sql}; counts as a use of it. */
 enum route routes_find(struct routes *routes, const char *sql, size_t len);
-/** Whether it is known as ROUTE_SHORT; counts as nothing. */
+/** Whether it is known as ROUTE_SHORT; then it counts as a use of it. */
 bool routes_is_short(struct routes *routes, const char *sql, size_t len);
+/**
+ * A SHORT one took too long: it is examined anew.  One that does so again and again
+ * within some runs is LONG; once may have been the machine's doing.  Whether it is that.
+ */
+bool routes_exceeded(struct routes *routes, const char *sql, size_t len);
 /** Remember. */
 void routes_learn(struct routes *routes, const char *sql, size_t len, enum route route);
 /** Forget everything. */

@@ -10,9 +10,7 @@
 #include "proto/transaction.h"
 
 /* A first run, compiling included, that is taken as a sign that later ones fit the loop's budget. */
-#define SHORT_TIME_NS INT64_C(1000000)
-/* The same of one that has just exceeded that budget. */
-#define SHORT_AGAIN_NS     INT64_C(250000)
+#define SHORT_TIME_NS      INT64_C(1000000)
 #define SHORT_RESULT_BYTES ((size_t)32 << 10)
 
 static int open_savepoint(struct connection *connection, struct poolite__failure *failure)
@@ -192,8 +190,7 @@ static bool is_short(
     struct connection *connection, const struct job *job, struct effort start)
 {
 	return job->request.method == POOLITE__QUERY &&
-	    took_little(start, job->has_exceeded ? SHORT_AGAIN_NS : SHORT_TIME_NS) &&
-	    job->answer.len < SHORT_RESULT_BYTES &&
+	    took_little(start, SHORT_TIME_NS) && job->answer.len < SHORT_RESULT_BYTES &&
 	    job->request.sql_len <= ROUTES_TEXT_BYTES &&
 	    connection_is_steady(connection, job->request.sql, job->request.sql_len);
 }

@@ -82,3 +82,28 @@ Test(routes, long_read_is_tried_again_now_and_then)
 	cr_assert_eq(find("SELECT 1"), ROUTE_LONG, "once");
 	routes_clear(&routes);
 }
+
+Test(routes, text_that_takes_too_long_is_long_when_it_does_so_again_and_again)
+{
+	bool is_long = false;
+
+	/* Now and then: a busy machine's doing. */
+	for (int i = 0; i < 100; i++) {
+		learn("SELECT 1", ROUTE_SHORT);
+		cr_assert_not(routes_exceeded(&routes, "SELECT 1", 8), "after %d", i);
+		cr_assert_eq(find("SELECT 1"), ROUTE_READ);
+		learn("SELECT 1", ROUTE_SHORT);
+		for (int j = 0; j < 16; j++)
+			find("SELECT 1");
+	}
+	/* Each time. */
+	for (int i = 0; i < 3; i++) {
+		cr_assert_not(is_long);
+		learn("SELECT 1", ROUTE_SHORT);
+		cr_assert_eq(find("SELECT 1"), ROUTE_SHORT);
+		is_long = routes_exceeded(&routes, "SELECT 1", 8);
+	}
+	cr_assert(is_long);
+	cr_assert_eq(find("SELECT 1"), ROUTE_LONG);
+	routes_clear(&routes);
+}
