@@ -39,6 +39,16 @@ static struct reader *find_idle(struct pool *pool)
 	return add_reader(pool);
 }
 
+/* Readers that are idle or may be started. */
+static unsigned available(const struct pool *pool)
+{
+	unsigned idle = pool->readers_max - pool->count;
+
+	for (unsigned i = 0; i < pool->count; i++)
+		idle += pool->readers[i]->state == READER_IDLE;
+	return idle;
+}
+
 static void hand_over(struct reader *reader, enum reader_state state, struct job *job)
 {
 	reader->state = state;
@@ -151,6 +161,8 @@ void pool_return(struct pool *pool, struct job *job)
 		return;
 	if (reader->state == READER_LEASED)
 		pool->leased--;
+	else if (job->lanes)
+		job->lanes[TURNS_READS].running--;
 	reader->state = READER_IDLE;
 	if (!reader->is_broken)
 		return;
@@ -167,6 +179,22 @@ static bool takes_answers(const struct job *job)
 	return !session_is_full(job->session);
 }
 
+/* The last reader is not for those who have the others: another user, who comes later,
+ * would wait for the end of some query of theirs. */
+static bool may_have_the_last(const struct job *job)
+{
+	return takes_answers(job) &&
+	    (job->lanes[TURNS_READS].running == 0 || !session_has_rivals(job->session));
+}
+
+/* The next plain read. */
+static struct job *next_read(const struct pool *pool)
+{
+	bool is_last = pool->readers_max > 2 && available(pool) == 1;
+
+	return turns_find(&pool->waiting, is_last ? may_have_the_last : takes_answers);
+}
+
 void pool_pump(struct pool *pool)
 {
 	struct reader *reader;
@@ -181,9 +209,9 @@ void pool_pump(struct pool *pool)
 	}
 	if (!gate_is_open(&pool->database->gate, clock_now(pool->database->clock)))
 		return;
-	while ((job = turns_find(&pool->waiting, takes_answers)) &&
-	    (reader = find_idle(pool))) {
+	while ((job = next_read(pool)) && (reader = find_idle(pool))) {
 		turns_take(&pool->waiting, job);
+		job->lanes[TURNS_READS].running++;
 		hand_over(reader, READER_BUSY, job);
 	}
 }

@@ -20,6 +20,7 @@ enum turns_queue { TURNS_WRITES, TURNS_READS, TURNS_BEGINS, TURNS_QUEUES };
 struct lane {
 	struct lane *next, *prev; /* the others that have jobs in this queue */
 	struct job_list jobs;     /* owns */
+	size_t running; /* those that came out of it and run now; for the queue's owner */
 };
 
 /* Zero it, and set `which`. */

@@ -254,6 +254,11 @@ size_t session_unread_bytes(const struct session *session)
 	return session->out.bytes;
 }
 
+bool session_has_rivals(const struct session *session)
+{
+	return session->shared->shares > 1;
+}
+
 bool session_is_gone(const struct session *session)
 {
 	return session->is_gone;

@@ -136,6 +136,8 @@ bool session_answer(struct session *session, const struct poolite__buf *answer);
 bool session_is_full(const struct session *session);
 /** Bytes of answers that wait. */
 size_t session_unread_bytes(const struct session *session);
+/** Whether other users have sessions, too. */
+bool session_has_rivals(const struct session *session);
 /** Whether nobody is there to read answers. */
 bool session_is_gone(const struct session *session);
 /** Whether no message comes any more. */

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -154,6 +155,12 @@ Test(broker_fairness, session_s_many_requests_let_another_s_one_come_between)
 	await_stat(b, "requests.query.count", before + REQUESTS); /* nothing is lost */
 }
 
+static void become_stranger(void)
+{
+	CHECK_EQ(setuid(STRANGER), 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* setuid takes it away */
+}
+
 /* Ten sessions of another user, each with requests, as the parent says. */
 static void stranger(unsigned index, void *context)
 {
@@ -162,7 +169,7 @@ static void stranger(unsigned index, void *context)
 	char byte = 'r';
 
 	(void)index;
-	CHECK_EQ(setuid(STRANGER), 0);
+	become_stranger();
 	for (int i = 0; i < SESSIONS; i++) {
 		wires[i] = wire_open(&broker);
 		wire_sync(wires[i]);
@@ -195,4 +202,45 @@ Test(broker_fairness, user_s_many_sessions_let_another_user_s_one_come_between)
 	CHECK(first <= REQUESTS / 5, "%d of %d came first", (int)first, REQUESTS);
 	client_wait(pid);
 	await_stat(b, "requests.query.count", before + REQUESTS); /* nothing is lost */
+}
+
+/* ---- the readers -------------------------------------------------------------------- */
+
+/* As many endless queries as sessions, until the parent has seen enough. */
+static void hog(unsigned index, void *context)
+{
+	const int *ends = context;
+	char byte = 'r';
+
+	(void)index;
+	become_stranger();
+	for (int i = 0; i < SESSIONS; i++)
+		wire_sql(wire_open(&broker), "query",
+		    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+		    "SELECT count(*) FROM n");
+	CHECK_EQ(write(ends[1], &byte, 1), 1);
+	CHECK_EQ(read(ends[1], &byte, 1), 1);
+}
+
+Test(broker_fairness, last_reader_is_for_another_user_than_who_has_the_others)
+{
+	int ends[2];
+	char byte;
+	pid_t pid;
+
+	poolited_make(&broker,
+	    (const char *const[]){
+		"--socket-mode", "0666", "--max-connections", "6", NULL});
+	CHECK_EQ(chmod(broker.folder, 0711), 0);
+	poolited_run(&broker);
+	b = wire_open(&broker);
+	update(b, "CREATE TABLE t (x)");
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	pid = client_start(hog, 0, ends);
+	CHECK_EQ(read(ends[0], &byte, 1), 1);
+	await_stat_is(b, "queues.reads", SESSIONS - 3); /* of four readers */
+	expect_number(b, 0, "SELECT count(*) FROM t");
+	CHECK_EQ(stat_of(b, "queues.reads"), SESSIONS - 3); /* none of them has ended */
+	CHECK_EQ(write(ends[0], &byte, 1), 1);
+	client_wait(pid);
 }
