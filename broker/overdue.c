@@ -29,39 +29,37 @@ static void name_writer(struct broker *broker, struct job *job)
 				  : poolite__method_name(holder.method));
 }
 
-/* Whose request, cursor or read transaction has had a reader for longest; 0: nobody's. */
-static pid_t oldest_reader(struct broker *broker)
+struct oldest_read overdue_oldest_read(struct broker *broker)
 {
+	struct oldest_read oldest = {.since_ns = CLOCK_NEVER};
 	const struct transaction *transaction;
 	const struct cursor *cursor;
-	int64_t oldest_ns = CLOCK_NEVER;
-	pid_t pid = 0;
 
 	for (unsigned i = 0; i < broker->pool.count; i++) {
 		const struct job *running = broker->pool.readers[i]->running;
-		if (running && running->session && running->handed_over_ns < oldest_ns) {
-			oldest_ns = running->handed_over_ns;
-			pid = session_peer(running->session).pid;
-		}
+		if (running && running->session &&
+		    running->handed_over_ns < oldest.since_ns)
+			oldest = (struct oldest_read){running->session,
+			    poolite__method_name(running->request.method),
+			    running->handed_over_ns};
 	}
 	DL_FOREACH (broker->transactions, transaction)
 		if (transaction_holds_snapshot(transaction) &&
-		    transaction->opened_ns < oldest_ns) {
-			oldest_ns = transaction->opened_ns;
-			pid = session_peer(transaction->session).pid;
-		}
+		    transaction->opened_ns < oldest.since_ns)
+			oldest = (struct oldest_read){transaction->session,
+			    "a transaction", transaction->opened_ns};
 	DL_FOREACH (broker->cursors, cursor)
-		if (cursor->state == CURSOR_OPEN && cursor->opened_ns < oldest_ns) {
-			oldest_ns = cursor->opened_ns;
-			pid = session_peer(cursor->session).pid;
-		}
-	return pid;
+		if (cursor->state == CURSOR_OPEN && cursor->opened_ns < oldest.since_ns)
+			oldest = (struct oldest_read){
+			    cursor->session, "a cursor", cursor->opened_ns};
+	return oldest;
 }
 
 static void name_readers(struct broker *broker, struct job *job)
 {
 	const struct pool *pool = &broker->pool;
-	pid_t pid = oldest_reader(broker);
+	struct oldest_read oldest = overdue_oldest_read(broker);
+	pid_t pid = oldest.session ? session_peer(oldest.session).pid : 0;
 	char command[32];
 
 	stats_command_of(pid, command, sizeof command);

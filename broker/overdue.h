@@ -12,6 +12,15 @@
 void overdue_ask(struct broker *broker);
 /** Answer what must not wait any longer, and interrupt what must not run any longer. */
 void overdue_answer(struct broker *broker);
+/* Who has had a reader for longest, by a request, a cursor or a read transaction. */
+struct oldest_read {
+	const struct session *session; /* borrowed; NULL: nobody has one */
+	const char *in;                /* "query" ... */
+	int64_t since_ns;
+};
+
+/** Its snapshot is what the WAL cannot shrink past. */
+struct oldest_read overdue_oldest_read(struct broker *broker);
 /** A POOL_TIMEOUT of a job that waited for a connection gets to say who has that. */
 void overdue_name_holder(struct broker *broker, struct job *job);
 /** The WAL is near its limit: end the read, cursor or read transaction with the oldest snapshot. */

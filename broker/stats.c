@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "broker/overdue.h"
 #include "broker/broker.h"
 #include "broker/cursor.h"
 
@@ -314,27 +315,50 @@ void stats_command_of(pid_t pid, char *command, size_t size)
 	fclose(file);
 }
 
+/* Somebody who has a connection that others may want. */
+static void put_owner(struct broker *broker, struct document *document, const char *name,
+    const struct holder *holder, const char *in)
+{
+	char command[32];
+
+	if (!holder->is_held) {
+		put_text(document, name, NULL);
+		return;
+	}
+	stats_command_of(holder->pid, command, sizeof command);
+	open_map(document, name);
+	put_int(document, "pid", holder->pid);
+	put_int(document, "uid", (int64_t)holder->uid);
+	put_text(document, "command", command);
+	put_int(document, "session", (int64_t)holder->session);
+	put_text(document, "in", in);
+	put_real(document, "since",
+	    (double)(clock_now(&broker->clock) - holder->since_ns) / 1e9);
+	close_map(document);
+}
+
 static void put_holder(struct broker *broker, struct document *document)
 {
 	struct holder holder = writer_holder(broker->pool.writer);
-	char command[32];
 
-	if (!holder.is_held) {
-		put_text(document, "holder", NULL);
-		return;
-	}
-	stats_command_of(holder.pid, command, sizeof command);
-	open_map(document, "holder");
-	put_int(document, "pid", holder.pid);
-	put_int(document, "uid", (int64_t)holder.uid);
-	put_text(document, "command", command);
-	put_int(document, "session", (int64_t)holder.session);
-	put_text(document, "in",
+	put_owner(broker, document, "holder", &holder,
 	    holder.in_transaction ? "a transaction"
 				  : poolite__method_name(holder.method));
-	put_real(document, "since",
-	    (double)(clock_now(&broker->clock) - holder.since_ns) / 1e9);
-	close_map(document);
+}
+
+static void put_oldest_read(struct broker *broker, struct document *document)
+{
+	struct oldest_read oldest = overdue_oldest_read(broker);
+	struct holder holder = {
+	    .is_held = oldest.session != NULL, .since_ns = oldest.since_ns};
+
+	if (oldest.session) {
+		struct session_peer peer = session_peer(oldest.session);
+		holder.pid = peer.pid;
+		holder.uid = peer.uid;
+		holder.session = session_id(oldest.session);
+	}
+	put_owner(broker, document, "oldest_read", &holder, oldest.in);
 }
 
 static bool is_healthy(const struct broker *broker, const char **why)
@@ -363,6 +387,7 @@ void stats_pack(struct broker *broker, struct poolite__buf *out)
 	put_sessions(broker, &document);
 	put_queues(broker, &document);
 	put_holder(broker, &document);
+	put_oldest_read(broker, &document);
 	put_requests(&broker->stats, &document);
 	put_writes(broker, &document);
 	put_wal(broker, &document);

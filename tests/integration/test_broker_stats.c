@@ -234,6 +234,24 @@ static const char *get(const char *path)
 	return output;
 }
 
+Test(broker_stats, oldest_read_says_who_keeps_the_wal_from_shrinking)
+{
+	char owner[60];
+
+	START();
+	CHECK_HAS(ask(a, "stats"), "`oldest_read`: null");
+	call(b, "begin", "[{`mode`: `read`}]");
+	update(a, "INSERT INTO t VALUES (1, 0)");
+	CHECK_EQ(stat_of(a, "oldest_read.pid"), getpid());
+	CHECK_EQ(stat_of(a, "oldest_read.uid"), getuid());
+	CHECK(stat_of(a, "oldest_read.session") > 0, "no session");
+	snprintf(owner, sizeof owner, "`session`: %d, `in`: `a transaction`",
+	    (int)stat_of(a, "oldest_read.session"));
+	CHECK_HAS(ask(a, "stats"), owner);
+	ask(b, "commit");
+	CHECK_HAS(ask(a, "stats"), "`oldest_read`: null");
+}
+
 Test(broker_stats, stats_socket_tells_health_and_stats)
 {
 	char moved[100];
