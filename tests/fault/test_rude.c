@@ -1,162 +1,65 @@
 /* T11: one honest client beside fifty rude ones. */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/poolite.h"
 #include "tests/fault/fault.h"
+#include "tests/fault/rude.h"
 #include "tests/support/check.h"
-#include "tests/support/wire.h"
+#include "tests/support/poolited.h"
 
-#define RUDE        50
 #define RSS_MIB     600
 #define IDLE_WITHIN 5 /* seconds, after they have gone */
+#define STRANGER    4321
+#define ROUNDS      6 /* each in all companies, so that noise from outside meets all alike */
+
+/* Beside whom the honest client works. */
+enum company { ALONE, BESIDE_OTHERS, BESIDE_ITS_OWN, COMPANIES };
 
 static struct poolited broker;
 
-struct shared {
-	_Atomic bool must_stop;
-	_Atomic uint64_t acts; /* of all rude ones */
+struct honest {
+	struct poolite *handle;
+	struct spans reads[COMPANIES], writes[COMPANIES];
+	uint64_t errors[COMPANIES];
 };
 
-static int connect_rudely(void)
+/* Keeps a processor from falling asleep, and gives way to everybody. */
+static void stay_awake(unsigned index, void *context)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const struct sched_param none = {0};
+	_Atomic bool *must_stop = context;
 
-	snprintf(address.sun_path, sizeof address.sun_path, "%s", broker.socket);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address)) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-/* Whatever comes back is not looked at; what is not taken is not sent. */
-static void send_rudely(int fd, const void *bytes, size_t len)
-{
-	send(fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-static size_t pack_query(uint8_t *bytes, const char *sql)
-{
-	size_t len = strlen(sql);
-	uint8_t *at = bytes;
-
-	memcpy(at, "\x94\x00\x01\xa5query\x91\xda", 11);
-	at += 11;
-	*at++ = (uint8_t)(len >> 8);
-	*at++ = (uint8_t)len;
-	memcpy(at, sql, len);
-	return (size_t)(at + len - bytes);
-}
-
-/* Asks and asks, and never reads. */
-static void never_read(int fd)
-{
-	uint8_t bytes[300];
-	size_t len = pack_query(bytes, "SELECT hex(randomblob(20000))");
-
-	for (int i = 0; i < 50; i++)
-		send_rudely(fd, bytes, len);
-	usleep(20000);
-}
-
-/* Part of a message, and then nothing. */
-static void send_half(int fd)
-{
-	send_rudely(fd, "\x94\x00\x01\xa5que", 7);
-	usleep(100000);
-}
-
-/* A byte at a time. */
-static void send_slowly(int fd)
-{
-	static const char ping[] = "\x94\x00\x02\xa4ping\x90";
-
-	for (size_t i = 0; i < sizeof ping - 1; i++) {
-		send_rudely(fd, ping + i, 1);
-		usleep(10000);
-	}
-}
-
-static void send_rubbish(int fd)
-{
-	send_rudely(fd, "\xdd\xff\xff\xff\xff\xc1\xc1\xc1", 8);
-	usleep(2000);
-}
-
-static void storm(int fd)
-{
-	(void)fd;
-	for (int i = 0; i < 20; i++) {
-		int other = connect_rudely();
-		if (other >= 0)
-			close(other);
-	}
-	usleep(50000);
-}
-
-/* Never ends by itself. */
-static void bomb(int fd)
-{
-	uint8_t bytes[300];
-	size_t len = pack_query(bytes,
-	    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
-	    "SELECT count(*) FROM n");
-
-	send_rudely(fd, bytes, len);
-	usleep(300000);
-}
-
-/* A result that is too large. */
-static void ask_for_too_much(int fd)
-{
-	uint8_t bytes[300];
-	size_t len = pack_query(bytes, "SELECT zeroblob(1000000000)");
-
-	send_rudely(fd, bytes, len);
-	usleep(20000);
-}
-
-static void be_rude(unsigned index, void *context)
-{
-	static void (*const acts[])(int fd) = {never_read, send_half, send_slowly,
-	    send_rubbish, storm, bomb, ask_for_too_much};
-	struct shared *shared = context;
-
-	while (!shared->must_stop) {
-		int fd = connect_rudely();
-		acts[index % (sizeof acts / sizeof *acts)](fd);
-		shared->acts++;
-		if (fd >= 0)
-			close(fd);
-	}
+	(void)index;
+	CHECK(sched_setscheduler(0, SCHED_IDLE, &none) == 0, "SCHED_IDLE: %s",
+	    strerror(errno));
+	while (!*must_stop)
+		;
 }
 
 /* What the honest one does for ${seconds}: short reads and writes. */
-static void be_honest(struct poolite *handle, double seconds, struct spans *reads,
-    struct spans *writes, uint64_t *errors)
+static void be_honest(struct honest *honest, enum company company, double seconds)
 {
 	double until = check_seconds() + seconds;
 	struct poolite_result *result;
 
 	while (check_seconds() < until) {
 		double started = check_seconds();
-		if (poolite_query(handle, "SELECT x FROM t WHERE id = 1", POOLITE_NO_ARGS,
-			&result, NULL))
-			++*errors;
+		if (poolite_query(honest->handle, "SELECT x FROM t WHERE id = 1",
+			POOLITE_NO_ARGS, &result, NULL))
+			honest->errors[company]++;
 		else
 			poolite_result_free(result);
-		spans_add(reads, check_seconds() - started);
+		spans_add(&honest->reads[company], check_seconds() - started);
 		started = check_seconds();
-		if (poolite_update(handle, "UPDATE t SET x = x + 1 WHERE id = 1",
+		if (poolite_update(honest->handle, "UPDATE t SET x = x + 1 WHERE id = 1",
 			POOLITE_NO_ARGS, NULL, NULL))
-			++*errors;
-		spans_add(writes, check_seconds() - started);
+			honest->errors[company]++;
+		spans_add(&honest->writes[company], check_seconds() - started);
 		usleep(1000);
 	}
 }
@@ -174,45 +77,96 @@ static double seconds_to_idle(void)
 	return check_seconds() - started;
 }
 
+/* The honest one beside fifty rude ones of ${uid}; returns the seconds to idle afterwards. */
+static double be_beside(struct honest *honest, enum company company, struct rude *rude,
+    uid_t uid, double seconds)
+{
+	pid_t pid;
+
+	rude->uid = uid;
+	rude->must_stop = false;
+	pid = client_start(rude_run, 0, rude);
+	be_honest(honest, company, seconds);
+	rude->must_stop = true;
+	client_wait(pid);
+	poolited_forget_log(&broker);
+	return seconds_to_idle();
+}
+
+static double p99_ms(struct spans spans[COMPANIES], enum company company)
+{
+	return spans_quantile_ms(&spans[company], 0.99);
+}
+
+static void report_latencies(struct honest *honest)
+{
+	struct spans *reads = honest->reads, *writes = honest->writes;
+
+	report_exactly("errors it got",
+	    (double)(honest->errors[ALONE] + honest->errors[BESIDE_OTHERS]), 0);
+	report_at_most("its reads, p99, times that alone",
+	    p99_ms(reads, BESIDE_OTHERS) / p99_ms(reads, ALONE), 2);
+	report_at_most("its writes, p99, times that alone",
+	    p99_ms(writes, BESIDE_OTHERS) / p99_ms(writes, ALONE), 2);
+	report_note("     errors beside rude ones of its own user: %llu",
+	    (unsigned long long)honest->errors[BESIDE_ITS_OWN]);
+	report_note("     p99 of reads: alone %.2f ms, beside rude ones of another user "
+		    "%.2f ms, of its own %.2f ms",
+	    p99_ms(reads, ALONE), p99_ms(reads, BESIDE_OTHERS),
+	    p99_ms(reads, BESIDE_ITS_OWN));
+	report_note("     p99 of writes: alone %.2f ms, beside rude ones of another user "
+		    "%.2f ms, of its own %.2f ms",
+	    p99_ms(writes, ALONE), p99_ms(writes, BESIDE_OTHERS),
+	    p99_ms(writes, BESIDE_ITS_OWN));
+}
+
+static void start_broker(struct honest *honest)
+{
+	poolited_start(&broker, "--query-timeout", "1", "--write-timeout", "1",
+	    "--max-buffered-bytes", "64M", "--max-user-buffered-bytes", "48M",
+	    "--max-result-bytes", "16M", "--socket-mode", "0666");
+	CHECK(chmod(broker.folder, 0711) == 0, "chmod: %s", strerror(errno));
+	CHECK(poolite_open(broker.socket, NULL, &honest->handle, NULL) == 0,
+	    "poolite_open");
+	CHECK(poolite_script(honest->handle,
+		  "CREATE TABLE t (id INTEGER PRIMARY KEY, x);"
+		  "INSERT INTO t VALUES (1, 0)",
+		  0, NULL, NULL) == 0,
+	    "cannot make the table");
+}
+
 void test_rude_clients(const struct effort *effort)
 {
-	double seconds = effort->is_long ? effort->until - check_seconds() : 24;
-	struct spans reads_alone = {0}, writes_alone = {0}, reads = {0}, writes = {0};
-	struct shared *shared = shared_memory(sizeof *shared);
-	struct poolite *handle;
-	uint64_t errors = 0;
-	pid_t pids[RUDE];
+	double round = (effort->is_long ? effort->until - check_seconds() : 24) / ROUNDS;
+	struct rude *rude = shared_memory(sizeof *rude);
+	_Atomic bool *may_sleep = shared_memory(sizeof *may_sleep);
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	struct honest honest = {0};
+	double to_idle = 0;
 
-	poolited_start(&broker, "--query-timeout", "1", "--write-timeout", "1",
-	    "--max-buffered-bytes", "64M", "--max-result-bytes", "16M");
-	CHECK(poolite_open(broker.socket, NULL, &handle, NULL) == 0, "poolite_open");
-	CHECK(
-	    poolite_script(handle,
-		"CREATE TABLE t (id INTEGER PRIMARY KEY, x); INSERT INTO t VALUES (1, 0)",
-		0, NULL, NULL) == 0,
-	    "cannot make the table");
-	be_honest(handle, seconds / 6, &reads_alone, &writes_alone, &errors);
-	for (unsigned i = 0; i < RUDE; i++)
-		pids[i] = client_start(be_rude, i, shared);
-	be_honest(handle, seconds, &reads, &writes, &errors);
-	shared->must_stop = true;
-	for (unsigned i = 0; i < RUDE; i++)
-		client_wait(pids[i]);
-	report_amount("things the rude ones did", (double)shared->acts, 500, 50000);
+	start_broker(&honest);
+	rude->socket = broker.socket;
+	for (long i = 0; i < processors; i++)
+		client_start(stay_awake, 0, may_sleep);
+	for (int i = 0; i < ROUNDS; i++) {
+		double idle[2];
+		be_honest(&honest, ALONE, round / 4);
+		idle[0] = be_beside(&honest, BESIDE_OTHERS, rude, STRANGER, round / 2);
+		idle[1] = be_beside(&honest, BESIDE_ITS_OWN, rude, geteuid(), round / 8);
+		for (int j = 0; j < 2; j++)
+			to_idle = idle[j] > to_idle ? idle[j] : to_idle;
+	}
+	*may_sleep = true;
+	report_amount("things the rude ones did", (double)rude->acts, 20000, 1000000);
+	report_amount(
+	    "of them cut short by the broker", (double)rude->closed, 100, 10000);
 	report_amount("requests of the honest one beside them",
-	    (double)(reads.count + writes.count), 1000, 100000);
-	report_exactly("errors it got", (double)errors, 0);
-	report_at_most("its reads, p99, times that alone",
-	    spans_quantile_ms(&reads, 0.99) / spans_quantile_ms(&reads_alone, 0.99), 2);
-	report_at_most("its writes, p99, times that alone",
-	    spans_quantile_ms(&writes, 0.99) / spans_quantile_ms(&writes_alone, 0.99), 2);
+	    (double)(honest.reads[BESIDE_OTHERS].count +
+		honest.writes[BESIDE_OTHERS].count),
+	    1000, 100000);
+	report_latencies(&honest);
 	report_at_most("the broker's memory, MiB", poolited_peak_mib(&broker), RSS_MIB);
-	report_at_most("they are gone to idle, s", seconds_to_idle(), IDLE_WITHIN);
-	report_note(
-	    "     p99 alone: read %.2f ms, write %.2f ms; beside them: read %.2f ms, "
-	    "write %.2f ms",
-	    spans_quantile_ms(&reads_alone, 0.99), spans_quantile_ms(&writes_alone, 0.99),
-	    spans_quantile_ms(&reads, 0.99), spans_quantile_ms(&writes, 0.99));
-	poolite_close(handle);
+	report_at_most("they are gone to idle, s", to_idle, IDLE_WITHIN);
+	poolite_close(honest.handle);
 	CHECK_EQ(poolited_stop(&broker), 0);
 }

@@ -74,6 +74,16 @@ void poolited_await_log(struct poolited *broker, const char *text)
 	    broker->log);
 }
 
+void poolited_forget_log(struct poolited *broker)
+{
+	struct pollfd pollfd = {.fd = broker->log_fd, .events = POLLIN};
+
+	do {
+		broker->log_len = 0;
+		broker->log[0] = '\0';
+	} while (poll(&pollfd, 1, 0) > 0 && read_log(broker, 0));
+}
+
 /* ---- start ----------------------------------------------------------------- */
 
 static _Noreturn void become_poolited(struct poolited *broker, int log)

@@ -44,6 +44,8 @@ int poolited_wait(struct poolited *broker);
 void poolited_kill(struct poolited *broker);
 /** Wait until its log holds ${text}. */
 void poolited_await_log(struct poolited *broker, const char *text);
+/** Throw away what it has logged by now, of which a long test has no use: there is room for little. */
+void poolited_forget_log(struct poolited *broker);
 
 /**
  * For .fini: stop it if it runs, which has to be clean, and check that the file is
