@@ -38,8 +38,7 @@ bool short_read_answer(struct session *session, const uint8_t *message, size_t l
 	poolite__buf_truncate(&job.answer, 0);
 	/* Errors, and what there is no memory for, take the long way: they are rare. */
 	if (fast_run(&broker->fast, &job) != FAST_ANSWERED)
-		routes_learn(
-		    &broker->routes, job.request.sql, job.request.sql_len, ROUTE_LONG);
+		routes_exceeded(&broker->routes, job.request.sql, job.request.sql_len);
 	else
 		is_answered = !job.failure.code && session_answer(session, &job.answer);
 	if (is_answered)
