@@ -24,6 +24,7 @@ static const struct fault_test tests[] = {
     {"T4", "operations on files fail", 15, test_io_faults},
     {"T5", "allocations are refused", 20, test_no_memory},
     {"T7", "members of a group make mistakes", 10, test_isolation},
+    {"T10", "SQL by chance against the guard", 6, test_guard},
     {"T11", "fifty rude clients beside an honest one", 10, test_rude_clients},
     {"T12", "descriptors run out", 1, test_descriptors},
     {"T13", "the disk is full", 6, test_full_disk},
