@@ -79,6 +79,7 @@ static const struct rule rules[] = {
 	{"temp", {"TEMP", "TEMPORARY"}},
 	{"kind", {"", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"}},
 	{"transaction", {"", "TRANSACTION", "TRANSACTION $x"}},
+	{"module_words", {"", "", "( main )", "( a )"}},
 	{"own", {"$poolite", "$poolite_1", "$poolitex", "[poolite/2]", "\"Poolite/**/\"", "'poolite'"}},
 
 	/* Functions that change the process, and where an expression may stand. */
@@ -199,7 +200,7 @@ static const struct {
 	{"RELEASE SAVEPOINT <name>", VERDICT_REFUSE, PLACE_PLAIN | PLACE_SEVERAL, 1},
 	{"ROLLBACK <transaction> TO <name>", VERDICT_REFUSE, PLACE_PLAIN | PLACE_SEVERAL, 1},
 	{"<explain> <makes_temp>", VERDICT_REFUSE, PLACE_PLAIN | PLACE_SESSION | PLACE_SEVERAL, 8},
-	{"CREATE VIRTUAL TABLE $x USING <bad_module> ( a )", VERDICT_REFUSE, PLACE_PLAIN | PLACE_SESSION | PLACE_SEVERAL, 4},
+	{"CREATE VIRTUAL TABLE $x USING <bad_module> <module_words>", VERDICT_REFUSE, PLACE_PLAIN | PLACE_SESSION | PLACE_SEVERAL, 4},
 	{"<explain> <names_window>", VERDICT_REFUSE, PLACE_PLAIN | PLACE_SESSION | PLACE_SEVERAL, 6},
 	{"<explain> <names_bad_call>", VERDICT_REFUSE, PLACE_PLAIN | PLACE_SESSION | PLACE_SEVERAL, 6},
 	{"<explain> <writes_schema>", VERDICT_REFUSE, PLACE_PLAIN | PLACE_SESSION | PLACE_SEVERAL, 6},
