@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/db/functions.h"
 #include "broker/db/pages.h"
 #include "broker/log.h"
 
@@ -344,7 +345,9 @@ static int set_up(struct connection *connection, const struct connection_options
 		if (rc)
 			return connection_failure(connection, rc, failure);
 	}
-	rc = guard_install(&connection->guard, db);
+	rc = functions_install(db);
+	if (rc == SQLITE_OK)
+		rc = guard_install(&connection->guard, db);
 	if (rc)
 		return connection_failure(connection, rc, failure);
 	if (options->role == CONNECTION_FAST) {

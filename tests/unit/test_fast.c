@@ -286,8 +286,13 @@ Test(steady, statements_of_short_steps_are_and_others_are_not)
 	    {"SELECT * FROM pragma_table_info('t')", false},
 	    {"SELECT value FROM json_each('[1,2]')", false},
 	    {"EXPLAIN SELECT 1", false},
-	    {"SELECT printf('%.*c', ?, 'x')", false},
-	    {"SELECT Format('%d', 1)", false},
+	    {"SELECT printf('%.*c', ?, 'x')", true},
+	    {"SELECT instr(?, a), replace(a, ?, ?), trim(a), json_extract(a, '$.x') FROM t",
+		true},
+	    {"SELECT trim(a, ?) FROM t", false},
+	    {"SELECT LTRIM(a, ?) FROM t", false},
+	    {"SELECT 1 FROM t WHERE rtrim(a, ?) = 'x'", false},
+	    {"SELECT json_patch(?, ?)", false},
 	};
 	struct house house;
 
