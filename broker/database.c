@@ -12,8 +12,11 @@
 /* Beside the page cache, a few of the largest values at once. */
 static int64_t memory_cap(const struct settings *settings)
 {
-	return (int64_t)settings->cache_bytes + 4 * (int64_t)settings->max_result_bytes +
-	    MEMORY_CAP_BASE;
+	int64_t value_bytes = (int64_t)settings->max_result_bytes;
+
+	if (settings->hardened && value_bytes > CONNECTION_HARDENED_VALUE_BYTES)
+		value_bytes = CONNECTION_HARDENED_VALUE_BYTES;
+	return (int64_t)settings->cache_bytes + 4 * value_bytes + MEMORY_CAP_BASE;
 }
 
 void database_cap_thread(const struct database *database)
@@ -31,6 +34,7 @@ int database_connect(struct database *database, enum connection_role role,
 	    .synchronous = settings->synchronous,
 	    .foreign_keys = settings->foreign_keys,
 	    .temp_store_memory = settings->temp_store_memory,
+	    .hardened = settings->hardened,
 	    .wal_bytes_max = database->wal_bytes_max,
 	    .value_bytes_max = (int64_t)settings->max_result_bytes,
 	    .cache_bytes = (int64_t)settings->cache_bytes,

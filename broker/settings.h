@@ -33,6 +33,7 @@ struct settings {
 	const char *socket_group;
 	enum settings_synchronous synchronous;
 	bool foreign_keys;
+	bool hardened;
 	uint64_t cache_bytes;
 	bool temp_store_memory;
 	int64_t busy_timeout_ns;

@@ -40,6 +40,8 @@ const struct setting settings_table[] = {
 	    "FULL: what was answered OK survives a power cut; NORMAL, EXTRA"},
 	{NULL, "foreign_keys", "foreign-keys", KIND_BOOL, FIELD(foreign_keys), false, "on", 0, 0, NULL, NULL,
 	    "enforce foreign keys"},
+	{NULL, "hardened", "hardened", KIND_BOOL, FIELD(hardened), false, "off", 0, 0, NULL, NULL,
+	    "for hostile SQL and files: narrow limits, schema not trusted, file checked"},
 	{NULL, "cache", "cache", KIND_SIZE, FIELD(cache_bytes), false, "8M", 64 * KIB, 64 * GIB, NULL, "SIZE",
 	    "page cache of each connection"},
 	{NULL, "temp_store", "temp-store", KIND_TEMP_STORE, FIELD(temp_store_memory), false, "file", 0, 0, NULL, "WORD",

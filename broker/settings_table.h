@@ -33,7 +33,7 @@ struct setting {
 	const char *help;
 };
 
-#define SETTINGS_COUNT 36
+#define SETTINGS_COUNT 37
 
 /* In the order of --help. */
 extern const struct setting settings_table[];

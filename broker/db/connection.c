@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/db/functions.h"
+#include "broker/db/limits.h"
 #include "broker/db/pages.h"
 #include "broker/log.h"
 
@@ -320,6 +321,12 @@ static int set_up(struct connection *connection, const struct connection_options
 	int rc;
 
 	sqlite3_extended_result_codes(db, 1);
+	/* Before the schema is read, so that one which does not fit is noticed here and not
+	 * when it is read again: the writer is opened first. */
+	if (options->hardened && connection->is_writer) {
+		sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+		limits_install(db, options);
+	}
 	if (options->role != CONNECTION_FAST)
 		connection->busy_timeout_ms = to_ms(options->busy_timeout_ns);
 	sqlite3_busy_timeout(db, connection->busy_timeout_ms);
@@ -330,13 +337,12 @@ static int set_up(struct connection *connection, const struct connection_options
 	    (rc = set_pragma(
 		 connection, "temp_store", options->temp_store_memory ? 2 : 1)) ||
 	    (rc = set_pragma(connection, "mmap_size", 0)) ||
+	    (rc = set_pragma(connection, "cell_size_check", options->hardened)) ||
 	    (rc = sqlite3_db_config(
 		 db, SQLITE_DBCONFIG_ENABLE_FKEY, options->foreign_keys ? 1 : 0, NULL)) ||
 	    (!connection->is_writer &&
 		(rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL))))
 		return connection_failure(connection, rc, failure);
-	if (options->value_bytes_max < INT_MAX)
-		sqlite3_limit(db, SQLITE_LIMIT_LENGTH, (int)options->value_bytes_max);
 	sqlite3_wal_autocheckpoint(db, 0);
 	sqlite3_wal_hook(db, on_wal, connection);
 	for (int i = 0; i < OWN_COUNT; i++) {
@@ -347,12 +353,11 @@ static int set_up(struct connection *connection, const struct connection_options
 	}
 	rc = functions_install(db);
 	if (rc == SQLITE_OK)
-		rc = guard_install(&connection->guard, db);
+		rc = guard_install(&connection->guard, db, !options->hardened);
 	if (rc)
 		return connection_failure(connection, rc, failure);
+	limits_install(db, options);
 	if (options->role == CONNECTION_FAST) {
-		sqlite3_limit(db, SQLITE_LIMIT_LENGTH, FAST_VALUE_BYTES);
-		sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, FAST_PATTERN_BYTES);
 		sqlite3_progress_handler(
 		    db, PROGRESS_STEPS_FAST, on_progress_fast, connection);
 	} else {
@@ -560,6 +565,27 @@ bool connection_is_clean(struct connection *connection)
 	return !connection_in_transaction(connection) && !connection->pages &&
 	    connection_own_number(connection, OWN_TEMP_SCHEMA, &failure) == 0 &&
 	    sqlite3_db_name(connection->db, 2) == NULL;
+}
+
+int connection_quick_check(
+    struct connection *connection, struct poolite__failure *failure)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc;
+
+	guard_reset(&connection->guard);
+	connection->guard.is_own = true;
+	rc = sqlite3_prepare_v2(connection->db, "PRAGMA quick_check(1)", -1, &stmt, NULL);
+	if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
+		rc = 0;
+	if (rc)
+		connection_failure(connection, rc, failure);
+	else if (strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") != 0)
+		rc = poolite__fail(failure, POOLITE_CORRUPT, "quick_check: %s",
+		    (const char *)sqlite3_column_text(stmt, 0));
+	sqlite3_finalize(stmt);
+	connection->guard.is_own = false;
+	return rc ? failure->code : 0;
 }
 
 int connection_check(struct connection *connection, struct poolite__failure *failure)

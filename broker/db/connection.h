@@ -20,6 +20,9 @@ struct connection;
 #define FAST_VALUE_BYTES   (64 << 10)
 #define FAST_PATTERN_BYTES 64
 
+/* Text, blob or row on hardened ones. */
+#define CONNECTION_HARDENED_VALUE_BYTES 1000000
+
 /* Only the writer's may write and make checkpoints; the others are opened
  * READONLY.  The fast one's steps are kept short: small values and patterns, no
  * waiting for locks, and connection_set_budget. */
@@ -31,6 +34,8 @@ struct connection_options {
 	int synchronous; /* 1 NORMAL, 2 FULL, 3 EXTRA */
 	bool foreign_keys;
 	bool temp_store_memory;
+	bool
+	    hardened; /* narrow limits, and neither schema nor pages of the file are trusted */
 	int64_t cache_bytes;
 	int64_t value_bytes_max; /* of a text, blob or row: bounds one function call */
 	int64_t wal_bytes_max; /* writer: a write that grows the WAL past it is stopped */
@@ -97,6 +102,9 @@ int64_t connection_foreign_key_violations(
 
 /** Whether a used connection is as it should be: no transaction, no temp schema, nothing attached. */
 bool connection_is_clean(struct connection *connection);
+/** The whole file's structure, by PRAGMA quick_check: 0, or CORRUPT with ${failure}. */
+int connection_quick_check(
+    struct connection *connection, struct poolite__failure *failure);
 /** A query that touches the file.  0, or a code with ${failure}. */
 int connection_check(struct connection *connection, struct poolite__failure *failure);
 

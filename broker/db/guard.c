@@ -369,20 +369,20 @@ static int replace_refused_functions(sqlite3 *db)
 }
 
 /*
- * TRUSTED_SCHEMA stays on.  Off, it would refuse what honest files hold: on
+ * TRUSTED_SCHEMA stays on unless the operator hardens.  Off, it refuses what honest files hold: on
  * SQLite 3.40 every trigger or view that uses an FTS or R-tree table, and JSON
  * in a CHECK (with which the whole file counts as malformed); on newer ones
  * still views with highlight() or snippet().  What it is to protect from, the
  * authorizer and the functions replaced above stop as well.
  */
-int guard_install(struct guard *guard, sqlite3 *db)
+int guard_install(struct guard *guard, sqlite3 *db, bool trusts_schema)
 {
-	static const struct {
+	const struct {
 		int option;
 		int value;
 	} options[] = {
 	    {SQLITE_DBCONFIG_DEFENSIVE, 1},
-	    {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1},
+	    {SQLITE_DBCONFIG_TRUSTED_SCHEMA, trusts_schema},
 	    {SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0},
 	    {SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0},
 	};

@@ -43,10 +43,12 @@ struct guard {
  * set up with has to be done before.
  *
  *   guard  borrowed for as long as ${db} is open; zeroed here.
+ *   trusts_schema  whether views, triggers, CHECK and the like may use all functions and
+ *                  virtual tables, as honest files expect; else only what SQLite calls innocuous
  *
  * Returns SQLITE_OK or SQLite's code.
  */
-int guard_install(struct guard *guard, sqlite3 *db);
+int guard_install(struct guard *guard, sqlite3 *db, bool trusts_schema);
 
 /** Before each statement is run: forget facts and refusals. */
 void guard_reset(struct guard *guard);

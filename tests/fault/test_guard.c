@@ -52,8 +52,10 @@ struct house {
 	struct stop stop;
 	struct poolite__buf answer;
 	struct finds finds;
-	char pristine[ROLES][GUARD_STATE_BYTES], flags[ROLES][GUARD_STATE_BYTES];
-	bool has_pristine;
+	char pristine[2][ROLES][GUARD_STATE_BYTES],
+	    flags[ROLES][GUARD_STATE_BYTES]; /* as they were at first */
+	bool is_hardened;                    /* every fourth set of connections is */
+	bool has_pristine[2];
 	char recent[TEXTS_PER_LOOK][160]; /* the texts since everything was looked at */
 	unsigned recents;
 };
@@ -104,6 +106,7 @@ static void open_connections(void)
 		    .role = roles[i],
 		    .synchronous = 1,
 		    .foreign_keys = true,
+		    .hardened = house.is_hardened,
 		    .cache_bytes = CACHE_BYTES,
 		    .value_bytes_max = VALUE_BYTES,
 		    .clock = &house.clock,
@@ -165,14 +168,14 @@ static void enter(void)
 	for (int i = 0; i < ROLES; i++) {
 		open_temp(house.at[i]);
 		guard_state_read(house.at[i], state);
-		if (!house.has_pristine)
-			strcpy(house.pristine[i], state);
-		else if (strcmp(state, house.pristine[i]) != 0)
+		if (!house.has_pristine[house.is_hardened])
+			strcpy(house.pristine[house.is_hardened][i], state);
+		else if (strcmp(state, house.pristine[house.is_hardened][i]) != 0)
 			find(&house.finds.changed,
 			    "a new connection is not as the first was", "");
 		guard_state_read_flags(house.at[i], house.flags[i]);
 	}
-	house.has_pristine = true;
+	house.has_pristine[house.is_hardened] = true;
 }
 
 /* ---- looking -------------------------------------------------------------------------------- */
@@ -204,11 +207,11 @@ static void look(void)
 
 	for (int i = 0; i < ROLES; i++) {
 		guard_state_read(house.at[i], state);
-		if (strcmp(state, house.pristine[i]) == 0)
+		if (strcmp(state, house.pristine[house.is_hardened][i]) == 0)
 			continue;
 		find(
 		    &house.finds.changed, "a connection changed, after one of these", "");
-		show_difference(house.pristine[i], state);
+		show_difference(house.pristine[house.is_hardened][i], state);
 		for (unsigned text = 0; text < house.recents; text++)
 			report_note("     %s", house.recent[text]);
 		leave();
@@ -504,6 +507,7 @@ void test_guard(const struct effort *effort)
 	prepare(effort);
 	while (effort_goes_on(effort, finds->texts, texts)) {
 		uint64_t until = finds->texts + TEXTS_PER_HOUSE;
+		house.is_hardened = houses % 4 == 3;
 		enter();
 		while (finds->texts < until) {
 			whisper();

@@ -184,6 +184,41 @@ Test(broker_start, missing_database_is_made_or_missed)
 	CHECK_HAS(broker.log, "created the database");
 }
 
+Test(broker_start, hardened_one_checks_the_file_and_narrows_the_limits)
+{
+	struct wire *wire;
+
+	poolited_start(&broker, "--hardened");
+	CHECK_HAS(broker.log, "quick_check found the database sound");
+	wire = wire_open(&broker);
+	update(wire, "CREATE TABLE t (x)");
+	update(wire, "INSERT INTO t VALUES (1)");
+	expect_rows(wire, "[[1]]", "SELECT x FROM t");
+	refused(wire, POOLITE_SQL_ERROR, "depth", "query",
+	    "[`SELECT 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1`]");
+	refused(wire, POOLITE_TOO_LARGE, NULL, "query", "[`SELECT zeroblob(1000001)`]");
+}
+
+Test(broker_start, hardened_one_serves_no_damaged_file)
+{
+	const char *flags[] = {
+	    "--db", broker.database, "--socket", broker.socket, "--hardened", NULL};
+	sqlite3 *db;
+	FILE *file;
+
+	CHECK_EQ(sqlite3_open(broker.database, &db), SQLITE_OK);
+	direct_run(db, "CREATE TABLE t (x); INSERT INTO t VALUES (1), (2), (3)");
+	direct_close(db);
+	file = fopen(broker.database, "r+");
+	CHECK(file && fseek(file, 2 * 4096 - 12, SEEK_SET) == 0, "no file");
+	fputs("UUUUUUUUUUUU", file); /* over the rows of t */
+	fclose(file);
+	CHECK_EQ(poolited_fails_to_start(flags, output, sizeof output), 1);
+	CHECK_HAS(output, "quick_check");
+	CHECK_EQ(unlink(broker.database), 0); /* for .fini, which would check it */
+	poolited_run(&broker);
+}
+
 Test(broker_start, path_that_can_be_no_database_is_refused)
 {
 	expect_no_start(1, "/nonexistent/x.db", broker.socket, "/nonexistent/x.db");

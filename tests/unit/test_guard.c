@@ -172,7 +172,7 @@ static void open_guarded(void)
 			 "ANALYZE;",
 			 NULL, NULL, NULL),
 	    SQLITE_OK);
-	cr_assert_eq(guard_install(&guard, db), SQLITE_OK);
+	cr_assert_eq(guard_install(&guard, db, true), SQLITE_OK);
 }
 
 static void close_guarded(void)
@@ -834,12 +834,12 @@ Test(guard, lets_a_fresh_connection_use_what_another_made)
 	cr_assert_eq(sqlite3_close(db), SQLITE_OK);
 	cr_assert_eq(
 	    sqlite3_open_v2("guarded.db", &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-	cr_assert_eq(guard_install(&guard, db), SQLITE_OK);
+	cr_assert_eq(guard_install(&guard, db, true), SQLITE_OK);
 	for (size_t i = 0; i < COUNT(texts); i++)
 		must(texts[i]);
 	cr_assert_eq(sqlite3_close(db), SQLITE_OK);
 	cr_assert_eq(sqlite3_open("guarded.db", &db), SQLITE_OK);
-	cr_assert_eq(guard_install(&guard, db), SQLITE_OK);
+	cr_assert_eq(guard_install(&guard, db, true), SQLITE_OK);
 	must("WITH q AS (SELECT x FROM f) SELECT * FROM q");
 	cr_expect_eq(facts, 0, "%#x", facts);
 	must("WITH q AS (SELECT 'x' AS n) INSERT INTO f SELECT n FROM q");
@@ -996,7 +996,7 @@ Test(guard, sets_the_connection_up)
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 1, (int *)NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, (int *)NULL);
 	guard = (struct guard){.is_own = true, .is_refused = true, .facts = GUARD_DDL};
-	cr_assert_eq(guard_install(&guard, db), SQLITE_OK);
+	cr_assert_eq(guard_install(&guard, db, true), SQLITE_OK);
 	for (size_t i = 0; i < COUNT(options); i++) {
 		int value = -1;
 
