@@ -5,6 +5,7 @@
  */
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -152,7 +153,7 @@ static void append_copies(sqlite3_str *out, const char *bytes, int len, int coun
 	int copies = 0;
 
 	while (copies < count && (copies + 1) * len <= RUN_BYTES)
-		memcpy(run + copies++ * len, bytes, (size_t)len);
+		memcpy(run + (ptrdiff_t)copies++ * len, bytes, (size_t)len);
 	for (; count > 0 && sqlite3_str_errcode(out) == SQLITE_OK; count -= copies) {
 		if (copies > count)
 			copies = count;
