@@ -38,6 +38,7 @@ int database_connect(struct database *database, enum connection_role role,
 	    .wal_bytes_max = database->wal_bytes_max,
 	    .value_bytes_max = (int64_t)settings->max_result_bytes,
 	    .cache_bytes = (int64_t)settings->cache_bytes,
+	    .schema_seq = role == CONNECTION_WRITER ? &database->schema_seq : NULL,
 	    .busy_timeout_ns = settings->busy_timeout_ns,
 	    .clock = database->clock,
 	};

@@ -33,6 +33,8 @@ struct database {
 	struct poolite__budget *budget;  /* borrowed */
 	_Atomic uint64_t
 	    commit_seq; /* raised by every COMMIT before its answer is posted */
+	_Atomic uint64_t
+	    schema_seq; /* the writer's: odd while a transaction changes it */
 	struct gate gate;
 	pthread_mutex_t refusing;    /* guards the three below until the flag is set */
 	_Atomic bool refuses_writes; /* set once, never cleared */

@@ -116,6 +116,11 @@ void dispatch_reroute(struct broker *broker, struct job *job)
 	submit_write(broker, job);
 }
 
+static void keep_up_with_schema(struct broker *broker)
+{
+	routes_keep_up(&broker->routes, atomic_load(&broker->database.schema_seq));
+}
+
 static void plain_done(struct job *job)
 {
 	struct broker *broker = job->owner;
@@ -125,6 +130,7 @@ static void plain_done(struct job *job)
 		dispatch_reroute(broker, job);
 	} else {
 		overdue_name_holder(broker, job);
+		keep_up_with_schema(broker);
 		routing_learn(&broker->routes, job);
 		dispatch_answer(broker, job);
 	}
@@ -176,6 +182,7 @@ void dispatch_plain(struct broker *broker, struct job *job)
 		return;
 	}
 	start_waiting(broker, job);
+	keep_up_with_schema(broker);
 	route = routing_of(&broker->routes, job);
 	if (job->read_only && route == ROUTE_WRITE)
 		route = ROUTE_LONG; /* no writer is needed to be told that one may not */
@@ -199,6 +206,7 @@ void dispatch_plain(struct broker *broker, struct job *job)
 	}
 	job->done = plain_done;
 	job->owner = broker;
+	job->schema_seq = broker->routes.schema_seq;
 	job->examine = route == ROUTE_UNKNOWN || route == ROUTE_READ;
 	pool_submit_read(&broker->pool, job);
 }

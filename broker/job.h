@@ -82,7 +82,8 @@ struct job {
 	bool in_transaction; /* between the session's begin and commit */
 	bool read_only; /* a write is READ_ONLY: its user or transaction may only read */
 	bool examine;   /* a reader shall say whether its text may run on the loop */
-	bool is_read;   /* a plain request whose text is known to read only */
+	uint64_t schema_seq; /* database.h's, when it was handed over to be examined */
+	bool is_read;        /* a plain request whose text is known to read only */
 
 	/* What its thread tells the loop. */
 	bool needs_writer;  /* a reader found that the text writes; nothing was done */

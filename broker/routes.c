@@ -110,6 +110,14 @@ void routes_learn(struct routes *routes, const char *sql, size_t len, enum route
 		forget(routes, routes->by_text);
 }
 
+void routes_keep_up(struct routes *routes, uint64_t schema_seq)
+{
+	if (routes->schema_seq == schema_seq)
+		return;
+	routes_clear(routes);
+	routes->schema_seq = schema_seq;
+}
+
 void routes_clear(struct routes *routes)
 {
 	while (routes->by_text)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Texts remembered, and the longest: 4 MiB at the most.  What is longer is
  * mostly generated, never comes again, and takes long to compile. */
@@ -31,6 +32,7 @@ struct route_entry;
 struct routes {
 	struct route_entry *by_text; /* owns; oldest first */
 	unsigned count;
+	uint64_t schema_seq; /* of the schema they hold for */
 };
 
 /** What is known of ${sql}; counts as a use of it. */
@@ -44,6 +46,8 @@ bool routes_is_short(struct routes *routes, const char *sql, size_t len);
 bool routes_exceeded(struct routes *routes, const char *sql, size_t len);
 /** Remember. */
 void routes_learn(struct routes *routes, const char *sql, size_t len, enum route route);
+/** The schema is that of ${schema_seq}: forget what was found under another. */
+void routes_keep_up(struct routes *routes, uint64_t schema_seq);
 /** Forget everything. */
 void routes_clear(struct routes *routes);
 

@@ -51,6 +51,17 @@ static void learn_texts(struct routes *routes, const struct job *job)
 	}
 }
 
+/* A view, for instance, may be another one since: then nobody knows what the text compiles to. */
+static enum route examined_route(const struct routes *routes, const struct job *job)
+{
+	bool is_same_schema =
+	    job->schema_seq == routes->schema_seq && job->schema_seq % 2 == 0;
+
+	if (!job->is_short)
+		return ROUTE_LONG;
+	return is_same_schema ? ROUTE_SHORT : ROUTE_READ;
+}
+
 void routing_learn(struct routes *routes, const struct job *job)
 {
 	const struct poolite__request *request = &job->request;
@@ -68,8 +79,8 @@ void routing_learn(struct routes *routes, const struct job *job)
 	if (job->is_write)
 		routes_learn(routes, request->sql, request->sql_len, ROUTE_WRITE);
 	else if (job->examine)
-		routes_learn(routes, request->sql, request->sql_len,
-		    job->is_short ? ROUTE_SHORT : ROUTE_LONG);
+		routes_learn(
+		    routes, request->sql, request->sql_len, examined_route(routes, job));
 	else if (!job->is_read)
 		routes_learn(routes, request->sql, request->sql_len, ROUTE_READ);
 }

@@ -262,6 +262,24 @@ static int run_own(struct connection *connection, enum own_statement which,
 	return rc == SQLITE_OK ? 0 : connection_failure(connection, rc, failure);
 }
 
+/* ---- changes of the schema ---------------------------------------------- */
+
+void connection_begin_schema_change(struct connection *connection)
+{
+	if (!connection->schema_seq || connection->changes_schema)
+		return;
+	connection->changes_schema = true;
+	atomic_fetch_or(connection->schema_seq, 1);
+}
+
+/* Committed or not: others' statements may be compiled anew from now on. */
+static void end_schema_change(struct connection *connection)
+{
+	if (connection->changes_schema)
+		atomic_fetch_add(connection->schema_seq, 1);
+	connection->changes_schema = false;
+}
+
 /* ---- open and close ----------------------------------------------------- */
 
 static int on_wal(void *context, sqlite3 *db, const char *name, int pages)
@@ -383,6 +401,7 @@ int connection_open(const struct connection_options *options, struct connection 
 	pthread_mutex_init(&connection->watch_mutex, NULL);
 	connection->is_writer = options->role == CONNECTION_WRITER;
 	connection->clock = options->clock;
+	connection->schema_seq = options->schema_seq;
 	connection->wal_bytes_max =
 	    options->role == CONNECTION_WRITER ? options->wal_bytes_max : 0;
 	rc = sqlite3_open_v2(options->path, &connection->db, flags, NULL);
@@ -406,6 +425,7 @@ void connection_close(struct connection *connection)
 
 	if (!connection)
 		return;
+	end_schema_change(connection);
 	connection_end_pages(connection);
 	statement_cache_clear(&connection->cache);
 	for (int i = 0; i < OWN_COUNT; i++)
@@ -470,8 +490,10 @@ int connection_commit(struct connection *connection, struct poolite__failure *fa
 	connection_end_pages(connection);
 	rc = connection_run_own(connection, OWN_COMMIT);
 	primary = rc & 0xff;
-	if (rc == SQLITE_OK)
+	if (rc == SQLITE_OK) {
+		end_schema_change(connection);
 		return 0;
+	}
 	connection_failure(connection, rc, failure);
 	/* These three are known to have written nothing; the last two leave the
 	 * transaction open. */
@@ -496,11 +518,13 @@ void connection_rollback(struct connection *connection)
 	 * short for a moment only. */
 	for (int i = 0; i < ROLLBACK_TRIES; i++) {
 		if (!connection_in_transaction(connection))
-			return;
+			break;
 		rc = connection_run_own(connection, OWN_ROLLBACK);
 	}
-	if (!connection_in_transaction(connection))
+	if (!connection_in_transaction(connection)) {
+		end_schema_change(connection);
 		return;
+	}
 	if ((rc & 0xff) == SQLITE_NOMEM)
 		log_and_exit("no memory for a ROLLBACK");
 	log_error("ROLLBACK failed: %s", sqlite3_errstr(rc));

@@ -39,6 +39,9 @@ struct connection_options {
 	int64_t cache_bytes;
 	int64_t value_bytes_max; /* of a text, blob or row: bounds one function call */
 	int64_t wal_bytes_max; /* writer: a write that grows the WAL past it is stopped */
+	/* Borrowed for life, or NULL.  Of the database, for its writer: odd while a change of
+	 * the schema is not committed, a higher even number after each. */
+	_Atomic uint64_t *schema_seq;
 	int64_t busy_timeout_ns;   /* how long to wait for a foreign process's lock */
 	const struct clock *clock; /* borrowed for life */
 };

@@ -308,6 +308,8 @@ int execute_run(struct connection *connection, struct statement *statement,
 	/* Many short statements never let SQLite ask the progress handler. */
 	if (connection_stop_reason(connection))
 		return connection_failure(connection, SQLITE_INTERRUPT, failure);
+	if ((statement->facts & GUARD_DDL) && is_written(execution, statement))
+		connection_begin_schema_change(connection);
 	rowid = put_rowid_away(connection, statement);
 	rc = step_all(statement, has_rows ? &rows : NULL, out);
 	if (rc == SQLITE_DONE)

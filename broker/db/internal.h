@@ -56,6 +56,9 @@ struct connection {
 					processor time; 0: not yet */
 	const struct clock *clock;   /* borrowed */
 	int wal_pages;
+	_Atomic uint64_t
+	    *schema_seq; /* borrowed, or NULL; odd since this one changes it */
+	bool changes_schema;
 	int64_t wal_bytes_max; /* 0: no limit */
 	int wal_spills;        /* of the cache, when the WAL was looked at last */
 	int64_t data_version;
@@ -69,6 +72,9 @@ struct connection {
 
 /** The reason the watched statement has to stop now, or 0. */
 int connection_stop_reason(struct connection *connection);
+
+/** The transaction is about to change the schema. */
+void connection_begin_schema_change(struct connection *connection);
 
 /** Step one of the broker's own statements to its end.  SQLite's code. */
 int connection_run_own(struct connection *connection, enum own_statement which);

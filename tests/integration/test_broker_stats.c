@@ -285,3 +285,46 @@ Test(broker_stats, debug_log_shows_each_request_and_no_argument)
 	CHECK_HAS(broker.log, "on a reader: ok");
 	CHECK(!strstr(broker.log, "secret-value"), "an argument is in the log");
 }
+
+/* ---- the loop -------------------------------------------------------------------- */
+
+/* How many reads the loop took on itself. */
+static int64_t tried_on_the_loop(void)
+{
+	return stat_of(b, "fast_reader.reads") + stat_of(b, "fast_reader.exceeded");
+}
+
+/*
+ * trim(x, y) over 60 kB takes the loop's thread a second, and compiling some views takes
+ * longer: a text that was short with another schema has to be looked at again.
+ */
+Test(broker_stats, text_whose_view_changed_is_not_run_on_the_loop)
+{
+	int64_t before;
+	struct wire *c;
+
+	START();
+	c = wire_open(&broker);
+	update(a, "CREATE VIEW v AS SELECT 1 AS x");
+	for (int i = 0; i < 3; i++)
+		expect_number(a, 1, "SELECT x FROM v");
+	before = tried_on_the_loop();
+	expect_number(a, 1, "SELECT x FROM v");
+	CHECK_EQ(tried_on_the_loop(), before + 1); /* it does run there */
+	update(a, "DROP VIEW v");
+	update(a, "CREATE VIEW v AS SELECT 2 + length(trim('aaa', 'ba')) AS x");
+	before = tried_on_the_loop();
+	for (int i = 0; i < 3; i++)
+		expect_number(a, 2, "SELECT x FROM v");
+	CHECK_EQ(tried_on_the_loop(), before);
+	/* Nor while the change is not committed: what was found of it may be old. */
+	ask(c, "begin");
+	update(c, "CREATE TABLE u (x)");
+	for (int i = 0; i < 3; i++)
+		expect_number(a, 1, "SELECT 1");
+	CHECK_EQ(tried_on_the_loop(), before);
+	ask(c, "rollback");
+	for (int i = 0; i < 3; i++)
+		expect_number(a, 1, "SELECT 1");
+	CHECK(tried_on_the_loop() > before, "the loop takes none any more");
+}
