@@ -178,6 +178,18 @@ Test(limits, bound_what_one_like_costs)
 	cr_expect_lt(run(many("SELECT 'x' GLOB '", 2049, "x", "'")), 0);
 }
 
+/* SQLite's own would count for 13 s, and answer NULL. */
+Test(limits, bound_printf_on_every_connection)
+{
+	open_as(CONNECTION_WRITER, false);
+	for (enum connection_role role = CONNECTION_WRITER; role <= CONNECTION_FAST;
+	     role++) {
+		open_as(role, false);
+		cr_expect_eq(
+		    run("SELECT printf('%.*c', 2000000000, 'x')"), POOLITE_TOO_LARGE);
+	}
+}
+
 /* -- Hardened --------------------------------------------------------------- */
 
 static int64_t own_number(const char *sql)
