@@ -17,7 +17,7 @@
 #include "tests/support/process.h"
 
 /* Texts that one set of connections sees, between two looks at everything, and in a transaction. */
-#define TEXTS_PER_HOUSE 400
+#define TEXTS_PER_HOUSE 800
 #define TEXTS_PER_LOOK  8
 #define TEXTS_TOGETHER  4
 
@@ -135,6 +135,7 @@ static void furnish(void)
 
 static void leave(void)
 {
+	connection_leave_wal(house.at[WRITER]); /* nothing of it is needed any more */
 	for (int i = 0; i < ROLES; i++) {
 		connection_rollback(house.at[i]);
 		connection_close(house.at[i]);
