@@ -29,6 +29,7 @@ bool short_read_answer(struct session *session, const uint8_t *message, size_t l
 	struct job job;
 
 	job_init(&job);
+	routes_keep_up(&broker->routes, atomic_load(&broker->database.schema_seq));
 	if (!is_short_query(broker, client, message, len, &job.request))
 		return false;
 	job.session = session;

@@ -328,3 +328,30 @@ Test(broker_stats, text_whose_view_changed_is_not_run_on_the_loop)
 		expect_number(a, 1, "SELECT 1");
 	CHECK(tried_on_the_loop() > before, "the loop takes none any more");
 }
+
+static void replace_view(struct wire *wire, const char *select)
+{
+	ask(wire, "begin");
+	update(wire, "DROP VIEW IF EXISTS v");
+	update(wire, "CREATE VIEW v AS %s", select);
+	ask(wire, "commit");
+}
+
+/* The very next message is that text: nothing else had the broker look at the schema. */
+Test(broker_stats, text_whose_view_changed_in_a_transaction_is_not_run_on_the_loop)
+{
+	struct wire *c;
+	int64_t before;
+
+	START();
+	c = wire_open(&broker);
+	replace_view(c, "SELECT 1 AS x");
+	for (int i = 0; i < 4; i++)
+		expect_number(a, 1, "SELECT x FROM v");
+	before = tried_on_the_loop();
+	expect_number(a, 1, "SELECT x FROM v");
+	CHECK_EQ(tried_on_the_loop(), before + 1);
+	replace_view(c, "SELECT 2 + length(trim('aaa', 'ba')) AS x");
+	expect_number(a, 2, "SELECT x FROM v");
+	CHECK_EQ(tried_on_the_loop(), before + 1);
+}
