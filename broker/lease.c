@@ -30,7 +30,7 @@ static void commit(struct database *database, struct connection *connection,
     struct job *job, bool is_writer)
 {
 	int reason = atomic_load(&job->stop.reason);
-	int rc;
+	int rc = 0;
 
 	assert(connection_in_transaction(connection));
 	if (reason) { /* cancelled while it waited: a commit that fails is a rollback */
@@ -41,8 +41,8 @@ static void commit(struct database *database, struct connection *connection,
 	}
 	if (is_writer)
 		rc = database_commit(database, connection, &job->failure);
-	else
-		rc = connection_commit(connection, &job->failure);
+	else /* it only read: no COMMIT that could fail, and be taken for an unknown one */
+		connection_rollback(connection);
 	if (rc == 0)
 		poolite__pack_nil_answer(&job->answer, job->request.msgid);
 }

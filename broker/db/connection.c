@@ -495,10 +495,9 @@ int connection_commit(struct connection *connection, struct poolite__failure *fa
 		return 0;
 	}
 	connection_failure(connection, rc, failure);
-	/* These three are known to have written nothing; the last two leave the
-	 * transaction open. */
-	if (primary == SQLITE_FULL || rc == SQLITE_CONSTRAINT_FOREIGNKEY ||
-	    primary == SQLITE_BUSY) {
+	/* FULL is known to have left nothing; and while the transaction is open COMMIT has not
+	 * begun: a foreign key or BUSY forbade it, or there was no memory to compile it. */
+	if (primary == SQLITE_FULL || connection_in_transaction(connection)) {
 		connection_rollback(connection);
 		return failure->code;
 	}

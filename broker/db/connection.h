@@ -77,7 +77,8 @@ int connection_begin_read(
     struct connection *connection, struct poolite__failure *failure);
 /**
  * COMMIT.  When it fails, no transaction is open afterwards, and
- *   failure->is_unknown false  nothing was written (FULL, a foreign key, BUSY);
+ *   failure->is_unknown false  nothing was written (FULL, a foreign key, BUSY, or
+ *                              it could not even begin);
  *   failure->is_unknown true   nobody can tell: OUTCOME_UNKNOWN.
  */
 int connection_commit(struct connection *connection, struct poolite__failure *failure);

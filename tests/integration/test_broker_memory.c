@@ -61,6 +61,12 @@ static void refuse_from(uint64_t offset)
 	control->refuse_at = control->allocations + offset;
 }
 
+static void refuse_once(uint64_t offset)
+{
+	control->refuse_for_ever = false;
+	control->refuse_at = control->allocations + offset;
+}
+
 static void refuse_nothing(void)
 {
 	control->refuse_at = 0;
@@ -125,6 +131,53 @@ Test(broker_memory, begin_for_whose_answer_there_is_none_ends_its_session)
 	/* The writer is free again. */
 	update(wire_open(&broker), "CREATE TABLE t (x)");
 	CHECK(control->injected >= OFFSETS / 2, "hardly anything was refused");
+}
+
+/* A broker's first COMMIT is compiled anew, and that needs memory. */
+static enum poolite_code commit_first_without(struct wire *wire, uint64_t offset)
+{
+	const struct reply *reply;
+	uint32_t msgid;
+
+	number(wire, "SELECT count(*) FROM t"); /* the reader has come up */
+	ask(wire, "begin");
+	update(wire, "INSERT INTO t VALUES (%d)", (int)offset);
+	refuse_once(offset);
+	msgid = wire_bare(wire, "commit");
+	while ((reply = wire_next(wire)) &&
+	    (reply->is_notification || reply->msgid != msgid))
+		;
+	refuse_nothing();
+	if (!reply)
+		return POOLITE_NO_BROKER;
+	CHECK(!reply->failure.is_unknown, "unknown, though it never began");
+	return reply->failure.code;
+}
+
+Test(broker_memory, commit_that_cannot_begin_without_it_is_a_rollback)
+{
+	unsigned refused = 0;
+
+	for (uint64_t offset = 1; offset <= OFFSETS; offset++) {
+		enum poolite_code code;
+		struct wire *wire;
+		poolited_run(&broker);
+		if (offset == 1) {
+			update(wire_open(&broker), "CREATE TABLE t (x)");
+			CHECK_EQ(poolited_stop(&broker), 0);
+			poolited_run(&broker);
+		}
+		code = commit_first_without(wire_open(&broker), offset);
+		refused += code == POOLITE_OVERLOADED;
+		wire = wire_open(&broker);
+		if (code != POOLITE_NO_BROKER) /* else there was none for the answer */
+			expect_number(wire, code == POOLITE_OK,
+			    "SELECT count(*) FROM t WHERE x = %d", (int)offset);
+		update(wire, "INSERT INTO t VALUES (-1)"); /* the writer is free again */
+		wire_free_all();
+		CHECK_EQ(poolited_stop(&broker), 0);
+	}
+	CHECK(refused >= 2, "only %u commits were refused for it", refused);
 }
 
 Test(broker_memory, client_for_whom_there_is_none_is_turned_away)
