@@ -28,6 +28,9 @@ static void name_control(struct poolited *starting)
 
 	control_path(starting, path);
 	setenv(FAULTS_VARIABLE, path, 1);
+	/* A sanitizer's end must not look like one of the broker's own. */
+	setenv("ASAN_OPTIONS", "exitcode=99:allocator_may_return_null=1", 1);
+	setenv("UBSAN_OPTIONS", "exitcode=99:print_stacktrace=1", 1);
 }
 
 static struct control *make_control(const struct poolited *broker)

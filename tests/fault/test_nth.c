@@ -13,14 +13,23 @@
 #define CLIENTS  4
 #define REQUESTS 12
 /* A quick run takes one n of so many. */
-#define QUICK_STEP        7
-#define QUICK_STEP_MEMORY 23
+#define QUICK_STEP 7
+/* Under AddressSanitizer each broker takes ten times as long to start and to end. */
+#ifdef __SANITIZE_ADDRESS__
+#define QUICK_STEP_MEMORY 37
+#define QUICK_RUNS_MEMORY 80
+#else
+#define QUICK_STEP_MEMORY 11
+#define QUICK_RUNS_MEMORY 300
+#endif
 /* Instead of an operation: an allocation. */
 #define FAULT_MEMORY FAULT_OPS
 #define FAULTS_MAX   8
 /* The broker's own exit statuses: fine, it did not start, the disk failed. */
 #define STATUS_NO_START 1
 #define STATUS_UNKNOWN  74
+/* What LeakSanitizer writes when the broker ended well, but left memory behind. */
+#define LEAKED "LeakSanitizer"
 /* What shim/crash.c writes when libuv, which has no other way, aborts for lack of memory. */
 #define LIBUV_ABORTS "aborted by libuv"
 
@@ -47,7 +56,7 @@ struct tally {
 	_Atomic uint64_t next[2 * FAULTS_MAX]; /* the n to try */
 	_Atomic bool is_clean[2 * FAULTS_MAX]; /* a run went by without reaching its n */
 	_Atomic uint64_t faults, runs, acks, bystanders, wrong;
-	_Atomic uint64_t not_started, stopped, libuv_aborts, odd_ends;
+	_Atomic uint64_t not_started, stopped, ended_well, libuv_aborts, odd_ends, leaks;
 	_Atomic uint64_t lost, ghosts, torn, damaged;
 	_Atomic unsigned stories;
 };
@@ -137,8 +146,13 @@ static bool fail_once(struct work *work, struct faulty *faulty, const struct fau
 		tally->stopped++;
 	} else if (status == 128 + SIGABRT && strstr(faulty->broker.log, LIBUV_ABORTS)) {
 		tally->libuv_aborts++;
-	} else if (status != 0) {
-		tally->odd_ends++;
+	} else if (status == 0) {
+		tally->ended_well++;
+	} else {
+		if (strstr(faulty->broker.log, LEAKED))
+			tally->leaks++;
+		else
+			tally->odd_ends++;
 		tell(tally, fault, n, for_ever, last_words(&faulty->broker), status);
 	}
 	add(tally, ledger, &verdict);
@@ -209,7 +223,8 @@ void test_io_faults(const struct effort *effort)
 	report_amount(
 	    "runs, each with an n-th operation failing", (double)tally->runs, 150, 1500);
 	report_amount("operations that failed", (double)tally->faults, 500, 5000);
-	report_amount("kinds of fault tried up to the last n", clean, kinds, kinds);
+	report_amount("kinds of fault tried up to the last n", clean,
+	    effort->is_long ? 0 : kinds, kinds);
 	report_amount("writes answered OK", (double)tally->acks, 1000, 10000);
 	report_amount(
 	    "brokers that stopped with status 74", (double)tally->stopped, 10, 100);
@@ -232,11 +247,19 @@ void test_no_memory(const struct effort *effort)
 	};
 	double clean = run_faults(&work);
 
+	report_amount("runs, each with an n-th allocation refused", (double)tally->runs,
+	    QUICK_RUNS_MEMORY, 5000);
+	report_amount("allocations refused", (double)tally->faults, 500, 50000);
 	report_amount(
-	    "runs, each with an n-th allocation refused", (double)tally->runs, 200, 5000);
-	report_amount("allocations refused", (double)tally->faults, 1000, 50000);
-	report_amount("once, and for ever, up to the last n", clean, 2, 2);
+	    "once, and for ever, up to the last n", clean, effort->is_long ? 0 : 2, 2);
 	report_amount("writes answered OK", (double)tally->acks, 1000, 50000);
+#ifdef __SANITIZE_ADDRESS__
+	report_amount("brokers that ended in order, looked at for leaks",
+	    (double)tally->ended_well, 30, 1000);
+	report_exactly("of them with leaks", (double)tally->leaks, 0);
+#else
+	report_note("     leaks are looked for under --asan");
+#endif
 	report_tally(tally);
 	report_note("     %llu ended in libuv's own abort()",
 	    (unsigned long long)tally->libuv_aborts);

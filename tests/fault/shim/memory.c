@@ -4,9 +4,6 @@
 
 #include "tests/fault/shim/control.h"
 
-/* A sanitizer brings its own. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-
 static bool refuses(size_t bytes)
 {
 	struct control *control = shim_control();
@@ -24,26 +21,38 @@ static bool refuses(size_t bytes)
 	return true;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* A sanitizer brings its own, and the linker puts these before it: for what the broker
+ * calls, SQLite's memory included (broker/db/memory.c), but not for the libraries. */
+#define OURS(name) __wrap_##name
+#define REAL(name) __real_##name
+#else
 /* Over those of libc, for the whole process: libraries call these too. */
-#define EXPORTED __attribute__((visibility("default")))
-
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t count, size_t bytes);
-void *__libc_realloc(void *memory, size_t bytes);
-
-EXPORTED void *malloc(size_t bytes)
-{
-	return refuses(bytes) ? NULL : __libc_malloc(bytes);
-}
-
-EXPORTED void *calloc(size_t count, size_t bytes)
-{
-	return refuses(count * bytes) ? NULL : __libc_calloc(count, bytes);
-}
-
-EXPORTED void *realloc(void *memory, size_t bytes)
-{
-	return refuses(bytes) ? NULL : __libc_realloc(memory, bytes);
-}
-
+#define OURS(name) name
+#define REAL(name) __libc_##name
 #endif
+#pragma GCC visibility push(default)
+
+void *REAL(malloc)(size_t bytes);
+void *REAL(calloc)(size_t count, size_t bytes);
+void *REAL(realloc)(void *memory, size_t bytes);
+void *OURS(malloc)(size_t bytes);
+void *OURS(calloc)(size_t count, size_t bytes);
+void *OURS(realloc)(void *memory, size_t bytes);
+
+void *OURS(malloc)(size_t bytes)
+{
+	return refuses(bytes) ? NULL : REAL(malloc)(bytes);
+}
+
+void *OURS(calloc)(size_t count, size_t bytes)
+{
+	return refuses(count * bytes) ? NULL : REAL(calloc)(count, bytes);
+}
+
+void *OURS(realloc)(void *memory, size_t bytes)
+{
+	return refuses(bytes) ? NULL : REAL(realloc)(memory, bytes);
+}
+
+#pragma GCC visibility pop
