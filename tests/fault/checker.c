@@ -98,6 +98,17 @@ static void judge(
 		verdict->torn++;
 }
 
+/* The start of what it says, on one line. */
+static void note_complaint(const char *sql, const char *found, const char *why)
+{
+	char line[160];
+
+	snprintf(line, sizeof line, "%s", found);
+	for (char *at = line; (at = strchr(at, '\n'));)
+		*at = ' ';
+	report_note("%s: %s%s", sql, line, why);
+}
+
 static void check_pragma(
     sqlite3 *db, const char *sql, const char *wanted, struct ledger_verdict *verdict)
 {
@@ -109,8 +120,7 @@ static void check_pragma(
 		found = (const char *)sqlite3_column_text(stmt, 0);
 	if (rc || !found || strcmp(found, wanted) != 0) {
 		verdict->damaged++;
-		report_note("%s: %s%s", sql, found ? found : "NULL",
-		    rc ? sqlite3_errmsg(db) : "");
+		note_complaint(sql, found ? found : "NULL", rc ? sqlite3_errmsg(db) : "");
 	}
 	sqlite3_finalize(stmt);
 }

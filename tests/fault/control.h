@@ -51,6 +51,15 @@ struct control {
 	_Atomic uint64_t refuse_at;
 	_Atomic bool refuse_for_ever;
 	_Atomic uint64_t refuse_bytes;
+
+	/* threads: one operation in so many (0: none) waits, for up to so long, and the other
+	 * connections act meanwhile; chance is seed's */
+	_Atomic uint64_t pause_one_in;
+	_Atomic uint64_t pause_us;
+	_Atomic uint64_t pauses;    /* counted: waits in which another thread acted */
+	_Atomic uint64_t vfs_calls; /* counted, of all threads */
+	_Atomic bool checkpoints_beside; /* what no broker does: on another connection */
+	_Atomic uint64_t beside;         /* counted: those checkpoints */
 };
 
 #endif

@@ -23,6 +23,7 @@ static const struct fault_test tests[] = {
     {"T3", "the power goes", 40, test_power_cut},
     {"T4", "operations on files fail", 15, test_io_faults},
     {"T5", "allocations are refused", 20, test_no_memory},
+    {"T6", "connections act in other orders", 8, test_order},
     {"T7", "members of a group make mistakes", 10, test_isolation},
     {"T10", "SQL by chance against the guard", 6, test_guard},
     {"T11", "fifty rude clients beside an honest one", 10, test_rude_clients},

@@ -10,6 +10,7 @@
 
 #include "tests/fault/shim/control.h"
 #include "tests/fault/shim/disk.h"
+#include "tests/fault/shim/pause.h"
 
 struct file {
 	sqlite3_file base;
@@ -44,6 +45,7 @@ static int fault(struct file *file, enum fault_op op, const void *data, int len)
 
 	if (!control || !file->is_watched)
 		return SQLITE_OK;
+	shim_pause();
 	number = atomic_fetch_add(&control->ops[op], 1) + 1;
 	at = control->fail_at;
 	if (!has_marker(control, data, len) &&
@@ -183,12 +185,19 @@ static int on_shm_map(
 
 static int on_shm_lock(sqlite3_file *base, int offset, int count, int flags)
 {
-	return real_of(base)->pMethods->xShmLock(real_of(base), offset, count, flags);
+	int rc;
+
+	shim_pause();
+	rc = real_of(base)->pMethods->xShmLock(real_of(base), offset, count, flags);
+	if (flags & SQLITE_SHM_UNLOCK)
+		shim_unlocked(offset, count);
+	return rc;
 }
 
 static void on_shm_barrier(sqlite3_file *base)
 {
 	real_of(base)->pMethods->xShmBarrier(real_of(base));
+	shim_pause();
 }
 
 static int on_shm_unmap(sqlite3_file *base, int remove)
@@ -196,8 +205,29 @@ static int on_shm_unmap(sqlite3_file *base, int remove)
 	return real_of(base)->pMethods->xShmUnmap(real_of(base), remove);
 }
 
+/* The broker has memory-mapped reads off: there never is a mapping.  But a checkpoint comes by
+ * here between its look at the WAL's header and what it does by it. */
+static int on_fetch(sqlite3_file *base, sqlite3_int64 offset, int len, void **data)
+{
+	(void)base;
+	(void)offset;
+	(void)len;
+	*data = NULL;
+	return SQLITE_OK;
+}
+
+static int on_unfetch(sqlite3_file *base, sqlite3_int64 offset, void *data)
+{
+	(void)base;
+	(void)offset;
+	(void)data;
+	shim_pause();
+	shim_looked();
+	return SQLITE_OK;
+}
+
 static const sqlite3_io_methods methods = {
-    .iVersion = 2, /* no memory-mapped reads: the broker has them off */
+    .iVersion = 3,
     .xClose = on_close,
     .xRead = on_read,
     .xWrite = on_write,
@@ -214,6 +244,8 @@ static const sqlite3_io_methods methods = {
     .xShmLock = on_shm_lock,
     .xShmBarrier = on_shm_barrier,
     .xShmUnmap = on_shm_unmap,
+    .xFetch = on_fetch,
+    .xUnfetch = on_unfetch,
 };
 
 /* ---- the VFS ------------------------------------------------------------------------ */
@@ -282,10 +314,13 @@ int __wrap_sqlite3_open_v2(
     const char *path, sqlite3 **db, int flags, const char *vfs_name)
 {
 	static bool is_installed;
+	int rc;
 
 	pthread_mutex_lock(&mutex);
 	if (!is_installed)
 		is_installed = install();
 	pthread_mutex_unlock(&mutex);
-	return __real_sqlite3_open_v2(path, db, flags, vfs_name);
+	rc = __real_sqlite3_open_v2(path, db, flags, vfs_name);
+	shim_checkpoint_beside(path);
+	return rc;
 }
