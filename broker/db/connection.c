@@ -32,6 +32,8 @@ static const char *const own_texts[OWN_COUNT] = {
     [OWN_TEMP_SCHEMA] = "SELECT 1 FROM sqlite_temp_schema LIMIT 1",
     [OWN_DATA_VERSION] = "PRAGMA data_version",
     [OWN_FOREIGN_KEY_CHECK] = "SELECT count(*) FROM pragma_foreign_key_check",
+    [OWN_DATABASE_BYTES] =
+	"SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
 };
 
 /* ---- deadlines ---------------------------------------------------------- */
@@ -488,6 +490,7 @@ int connection_commit(struct connection *connection, struct poolite__failure *fa
 	int rc, primary;
 
 	connection_end_pages(connection);
+	connection_look_at_wal(connection);
 	rc = connection_run_own(connection, OWN_COMMIT);
 	primary = rc & 0xff;
 	if (rc == SQLITE_OK) {

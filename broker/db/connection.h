@@ -160,7 +160,7 @@ struct connection_files *connection_take_files(struct connection *connection);
 void connection_give_files(struct connection *connection, struct connection_files *files);
 /** NULL: nothing. */
 void connection_free_files(struct connection_files *files);
-/** Whether database, -wal and -shm are still those; else STORAGE with ${failure}. */
+/** Whether database, -wal and -shm are still those, and not cut off since; else STORAGE with ${failure}. */
 int connection_check_files(
     struct connection *connection, struct poolite__failure *failure);
 /** Whether a foreign process committed since this was asked last. */

@@ -26,6 +26,7 @@ enum own_statement {
 	OWN_TEMP_SCHEMA,
 	OWN_DATA_VERSION,
 	OWN_FOREIGN_KEY_CHECK,
+	OWN_DATABASE_BYTES,
 	OWN_COUNT
 };
 
@@ -39,7 +40,15 @@ enum { FILE_DATABASE, FILE_WAL, FILE_SHM, FILE_COUNT };
 
 struct connection_files {
 	struct connection_file at[FILE_COUNT];
+	/* Their sizes when they were looked at last, after a commit or checkpoint of ours: who
+	 * finds one shorter has met somebody's truncate(2). */
+	int64_t database_bytes, wal_bytes;
+	int pages_written; /* SQLite's count of pages written, then */
+	bool is_wal_short; /* before the COMMIT under way */
 };
+
+/** Before a COMMIT: whether the WAL is shorter than we left it. */
+void connection_look_at_wal(struct connection *connection);
 
 struct connection {
 	sqlite3 *db; /* owns */

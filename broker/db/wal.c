@@ -18,12 +18,87 @@ int64_t connection_wal_bytes(const struct connection *connection)
 	return st.st_size;
 }
 
+#define CUT_OFF                                                                          \
+	"%s was cut off while the broker had it open; stop the broker, and restore the " \
+	"database from a backup"
+
+/* ---- sizes ------------------------------------------------------------------------- */
+
+static int64_t size_of(const struct connection_file *file)
+{
+	struct stat st;
+
+	return stat(file->path, &st) ? 0 : st.st_size;
+}
+
+static int count_pages_written(struct connection *connection)
+{
+	int pages = 0, highest;
+
+	sqlite3_db_status(
+	    connection->db, SQLITE_DBSTATUS_CACHE_WRITE, &pages, &highest, 0);
+	return pages;
+}
+
+static void remember_sizes(struct connection *connection)
+{
+	struct connection_files *files = connection->files;
+
+	if (!files)
+		return;
+	files->database_bytes = size_of(&files->at[FILE_DATABASE]);
+	files->wal_bytes = size_of(&files->at[FILE_WAL]);
+	files->pages_written = count_pages_written(connection);
+	files->is_wal_short = false;
+}
+
+void connection_look_at_wal(struct connection *connection)
+{
+	struct connection_files *files = connection->files;
+
+	if (files)
+		files->is_wal_short = size_of(&files->at[FILE_WAL]) < files->wal_bytes;
+}
+
+/*
+ * A WAL that was cut off behind our back, and to whose old end we have now added: what was
+ * answered before may be gone.  After a foreign checkpoint that cut it rightly we began
+ * anew, so that it holds no more pages than were written since.
+ */
+static bool is_wal_cut(struct connection *connection)
+{
+	const struct connection_files *files = connection->files;
+
+	return files->is_wal_short &&
+	    connection->wal_pages >
+	    count_pages_written(connection) - files->pages_written;
+}
+
+/* Shorter than it was, and than all its pages: no checkpoint did that. */
+static bool is_database_cut(struct connection *connection)
+{
+	int64_t bytes = size_of(&connection->files->at[FILE_DATABASE]);
+	struct poolite__failure failure;
+	int64_t needed;
+
+	if (bytes >= connection->files->database_bytes)
+		return false;
+	needed = connection_own_number(connection, OWN_DATABASE_BYTES, &failure);
+	return needed < 0 || bytes < needed;
+}
+
+/* ---- checkpoints ------------------------------------------------------------------- */
+
 int connection_checkpoint(struct connection *connection, enum connection_checkpoint mode,
     struct poolite__failure *failure)
 {
 	int log_pages = 0, copied = 0;
 	int rc;
 
+	/* It would lengthen the file again, and nobody could tell any more. */
+	if (connection->files && is_database_cut(connection))
+		return poolite__fail(
+		    failure, POOLITE_CORRUPT, CUT_OFF, "the database file");
 	/* A checkpoint never waits: what is in its way is tried again later. */
 	sqlite3_busy_timeout(connection->db, 0);
 	rc = sqlite3_wal_checkpoint_v2(connection->db, "main",
@@ -33,6 +108,7 @@ int connection_checkpoint(struct connection *connection, enum connection_checkpo
 	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
 		connection_failure(connection, rc, failure);
 	sqlite3_busy_timeout(connection->db, connection->busy_timeout_ms);
+	remember_sizes(connection);
 	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
 		return failure->code;
 	if (rc != SQLITE_OK || copied < log_pages)
@@ -75,6 +151,7 @@ int connection_remember_files(
 		}
 		look_up(file);
 	}
+	remember_sizes(connection);
 	return 0;
 }
 
@@ -115,6 +192,10 @@ int connection_check_files(
 		    "beside the other two of database, -wal and -shm, and start the broker again",
 		    names[i]);
 	}
+	if (is_wal_cut(connection) || is_database_cut(connection))
+		return poolite__fail(failure, POOLITE_STORAGE, CUT_OFF,
+		    is_wal_cut(connection) ? names[FILE_WAL] : names[FILE_DATABASE]);
+	remember_sizes(connection);
 	return 0;
 }
 
@@ -127,5 +208,7 @@ bool connection_saw_foreign_commit(struct connection *connection)
 
 	if (version > 0)
 		connection->data_version = version;
+	if (is_foreign) /* it may have made the database smaller */
+		remember_sizes(connection);
 	return is_foreign;
 }

@@ -107,6 +107,76 @@ Test(broker_faults, commit_of_a_transaction_notices_a_moved_database_too)
 	CHECK_EQ(poolited_stop(&broker), 0);
 }
 
+/* ---- it is cut off ---------------------------------------------------------- */
+
+static void insert_many(unsigned rows)
+{
+	for (unsigned i = 0; i < rows; i++)
+		update(a, "INSERT INTO t (x) VALUES (randomblob(3000))");
+}
+
+Test(broker_faults, database_that_was_cut_off_is_noticed_before_the_next_acknowledgement)
+{
+	start("--checkpoint-pages", "10");
+	insert_many(100);
+	CHECK_EQ(truncate(broker.database, 8192), 0);
+	expect_writes_refused_after_one_unknown();
+	poolited_kill(&broker);
+}
+
+Test(broker_faults, wal_that_was_cut_off_is_noticed_before_the_next_acknowledgement)
+{
+	int64_t checkpoints;
+
+	start("--checkpoint-pages", "100000");
+	checkpoints = stat_of(a, "wal.checkpoints");
+	insert_many(20);
+	CHECK_EQ(truncate(beside("-wal"), 0), 0);
+	expect_error(a, wire_sql(a, "update", "INSERT INTO t (x) VALUES ('under')"),
+	    POOLITE_OUTCOME_UNKNOWN, NULL);
+	if (stat_of(a, "wal.checkpoints") ==
+	    checkpoints) /* else nothing was left in it */
+		expect_unhealthy();
+	refused(a, POOLITE_STORAGE, NULL, "update", "[`INSERT INTO t (x) VALUES (2)`]");
+	poolited_kill(&broker);
+}
+
+Test(broker_faults, shm_that_was_cut_off_ends_it_and_a_restart_recovers)
+{
+	start(NULL, NULL);
+	insert_many(20);
+	CHECK_EQ(truncate(beside("-shm"), 0), 0);
+	wire_sql(a, "update", "INSERT INTO t (x) VALUES ('under')");
+	CHECK(!wire_next(a), "an answer");
+	CHECK_EQ(poolited_wait(&broker), 74);
+	CHECK_HAS(broker.log, "was cut off");
+	poolited_run(&broker);
+	a = wire_open(&broker);
+	expect_rows(a, "[[`ok`]]", "PRAGMA integrity_check");
+	CHECK(number(a, "SELECT count(*) FROM t") >= 21, "rows are lost");
+}
+
+/* What others may do is no damage, though files get shorter. */
+Test(broker_faults, foreign_checkpoint_and_vacuum_are_no_cut)
+{
+	sqlite3 *foreign;
+
+	start("--checkpoint-pages", "100000");
+	insert_many(50);
+	update(a, "DELETE FROM t WHERE id > 5");
+	foreign = direct_open(broker.database);
+	direct_run(foreign, "PRAGMA wal_checkpoint(TRUNCATE)");
+	insert_many(3);
+	direct_run(foreign, "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
+	insert_many(30);
+	direct_run(foreign, "PRAGMA wal_checkpoint(TRUNCATE)");
+	insert_many(1);
+	CHECK_HAS(ask(a, "health"), "`status`: `healthy`");
+	expect_number(a, 5 + 34, "SELECT count(*) FROM t");
+	direct_close(foreign);
+	CHECK_EQ(poolited_stop(&broker), 0);
+}
+
 /* ---- others have the lock ----------------------------------------------------- */
 
 Test(broker_faults, foreign_writer_s_lock_is_busy_after_the_busy_timeout)
