@@ -43,8 +43,9 @@ struct connection_files {
 	/* Their sizes when they were looked at last, after a commit or checkpoint of ours: who
 	 * finds one shorter has met somebody's truncate(2). */
 	int64_t database_bytes, wal_bytes;
-	int pages_written; /* SQLite's count of pages written, then */
-	bool is_wal_short; /* before the COMMIT under way */
+	int pages_written;  /* SQLite's count of pages written, then */
+	bool is_committing; /* until the look after it */
+	bool is_wal_short;  /* before that COMMIT */
 };
 
 /** Before a COMMIT: whether the WAL is shorter than we left it. */

@@ -49,28 +49,33 @@ static void remember_sizes(struct connection *connection)
 	files->database_bytes = size_of(&files->at[FILE_DATABASE]);
 	files->wal_bytes = size_of(&files->at[FILE_WAL]);
 	files->pages_written = count_pages_written(connection);
-	files->is_wal_short = false;
+	files->is_wal_short = files->is_committing = false;
 }
 
 void connection_look_at_wal(struct connection *connection)
 {
 	struct connection_files *files = connection->files;
 
-	if (files)
-		files->is_wal_short = size_of(&files->at[FILE_WAL]) < files->wal_bytes;
+	if (!files)
+		return;
+	files->is_committing = true;
+	files->is_wal_short = size_of(&files->at[FILE_WAL]) < files->wal_bytes;
 }
 
 /*
- * A WAL that was cut off behind our back, and to whose old end we have now added: what was
- * answered before may be gone.  After a foreign checkpoint that cut it rightly we began
- * anew, so that it holds no more pages than were written since.
+ * A WAL that was cut off before our COMMIT, which then added to its old end: what was answered
+ * before may be gone.  After a foreign checkpoint that cut it rightly we began anew, so that it
+ * holds no more pages than were written since.  While we commit nobody may cut it.
  */
 static bool is_wal_cut(struct connection *connection)
 {
 	const struct connection_files *files = connection->files;
 
-	return files->is_wal_short &&
-	    connection->wal_pages >
+	if (!files->is_committing)
+		return false;
+	if (!files->is_wal_short)
+		return size_of(&files->at[FILE_WAL]) < files->wal_bytes;
+	return connection->wal_pages >
 	    count_pages_written(connection) - files->pages_written;
 }
 
