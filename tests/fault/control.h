@@ -52,6 +52,9 @@ struct control {
 	_Atomic bool refuse_for_ever;
 	_Atomic uint64_t refuse_bytes;
 
+	/* the wall clock is that much ahead, or behind */
+	_Atomic int64_t clock_ahead_s;
+
 	/* threads: one operation in so many (0: none) waits, for up to so long, and the other
 	 * connections act meanwhile; chance is seed's */
 	_Atomic uint64_t pause_one_in;

@@ -84,6 +84,7 @@ void test_file_tricks(const struct effort *effort);
 void test_descriptors(const struct effort *effort);
 void test_no_memory(const struct effort *effort);
 void test_guard(const struct effort *effort);
+void test_soak(const struct effort *effort);
 void test_order(const struct effort *effort);
 void test_isolation(const struct effort *effort);
 void test_failpoints(const struct effort *effort);

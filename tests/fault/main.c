@@ -33,6 +33,7 @@ static const struct fault_test tests[] = {
     {"T15", "holders of transactions die", 10, test_holders},
     {"T16", "readers starve the checkpoints", 8, test_starvation},
     {"T17", "SIGTERM under load", 8, test_terminate},
+    {"T19", "all at once, for a while", 8, test_soak},
 };
 #define TESTS (sizeof tests / sizeof *tests)
 

@@ -436,6 +436,21 @@ Test(broker_cursor, undone_change_of_the_schema_ends_it)
 	expect_number(b, 6, "SELECT count(*) FROM t");
 }
 
+Test(broker_cursor, table_it_reads_cannot_be_dropped_before_it_is_closed)
+{
+	uint64_t cursor;
+
+	START();
+	ask(a, "begin");
+	cursor = open_page(a, 2, "SELECT x FROM t", "[[1], [2]]");
+	refused(a, POOLITE_SQL_ERROR, "locked", "update", "[`DROP TABLE t`]");
+	fetch(a, cursor, "[[3], [4]]");
+	close_cursor(a, cursor);
+	update(a, "DROP TABLE t");
+	ask(a, "commit");
+	expect_number(b, 0, "SELECT count(*) FROM sqlite_schema WHERE name = 't'");
+}
+
 Test(broker_cursor, from_before_a_transaction_is_no_part_of_it)
 {
 	uint64_t cursor;

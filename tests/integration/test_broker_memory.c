@@ -5,17 +5,14 @@
 #ifndef __SANITIZE_ADDRESS__ /* which brings a malloc of its own */
 
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/fault/control.h"
 #include "tests/support/check.h"
+#include "tests/support/faults.h"
 #include "tests/support/wire.h"
 
 /* Allocations from the arming on, among which the refusals begin. */
@@ -24,28 +21,9 @@
 static struct poolited broker;
 static struct control *control;
 
-static void name_control(struct poolited *starting)
-{
-	char path[64];
-
-	snprintf(path, sizeof path, "%s/control", starting->folder);
-	setenv(FAULTS_VARIABLE, path, 1);
-}
-
 static void set_up(void)
 {
-	char path[64];
-	int fd;
-
-	poolited_make(&broker, (const char *const[]){NULL});
-	broker.program = BIN_DIR "/poolited-faulty";
-	broker.prepare = name_control;
-	snprintf(path, sizeof path, "%s/control", broker.folder);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	CHECK(fd >= 0 && ftruncate(fd, sizeof *control) == 0, "cannot make %s", path);
-	control = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	CHECK(control != MAP_FAILED, "mmap");
-	close(fd);
+	control = faults_make(&broker, (const char *const[]){NULL});
 }
 
 static void tear_down(void)
