@@ -18,22 +18,22 @@
 #define HANG_SECONDS 240
 
 static const struct fault_test tests[] = {
-    {"T1", "the broker is killed", 20, test_kill},
+    {"T1", "the broker is killed", 24, test_kill},
     {"T2", "the broker is killed at named points", 10, test_failpoints},
-    {"T3", "the power goes", 40, test_power_cut},
-    {"T4", "operations on files fail", 15, test_io_faults},
-    {"T5", "allocations are refused", 20, test_no_memory},
-    {"T6", "connections act in other orders", 8, test_order},
+    {"T3", "the power goes", 30, test_power_cut},
+    {"T4", "operations on files fail", 6, test_io_faults},
+    {"T5", "allocations are refused", 16, test_no_memory},
+    {"T6", "connections act in other orders", 12, test_order},
     {"T7", "members of a group make mistakes", 10, test_isolation},
     {"T10", "SQL by chance against the guard", 6, test_guard},
     {"T11", "fifty rude clients beside an honest one", 10, test_rude_clients},
     {"T12", "descriptors run out", 1, test_descriptors},
-    {"T13", "the disk is full", 6, test_full_disk},
-    {"T14", "files are meddled with", 6, test_file_tricks},
-    {"T15", "holders of transactions die", 10, test_holders},
-    {"T16", "readers starve the checkpoints", 8, test_starvation},
-    {"T17", "SIGTERM under load", 8, test_terminate},
-    {"T19", "all at once, for a while", 8, test_soak},
+    {"T13", "the disk is full", 5, test_full_disk},
+    {"T14", "files are meddled with", 16, test_file_tricks},
+    {"T15", "holders of transactions die", 12, test_holders},
+    {"T16", "readers starve the checkpoints", 10, test_starvation},
+    {"T17", "SIGTERM under load", 6, test_terminate},
+    {"T19", "all at once, for a while", 10, test_soak},
 };
 #define TESTS (sizeof tests / sizeof *tests)
 

@@ -68,6 +68,7 @@ struct work {
 	size_t count;
 	uint64_t step;
 	uint32_t tolerated;
+	const char *patience_s; /* in which a wait for a connection ends */
 };
 
 static struct ledger *make_ledger(uint32_t tolerated)
@@ -169,8 +170,8 @@ static void fail_all(unsigned index, void *context)
 	(void)index;
 	faulty_make(&faulty, make_ledger(work->tolerated),
 	    (const char *const[]){"--checkpoint-pages", "15", "--cache", "64K",
-		"--connection-timeout", "0.3", "--max-connections", "4", "--log-level",
-		"info", NULL});
+		"--connection-timeout", work->patience_s, "--max-connections", "4",
+		"--log-level", "info", NULL});
 	for (size_t which = 0; which < 2 * work->count; which++) {
 		while (!tally->is_clean[which] && check_seconds() < work->effort->until) {
 			uint64_t n =
@@ -217,6 +218,7 @@ void test_io_faults(const struct effort *effort)
 	    .count = sizeof io_faults / sizeof *io_faults,
 	    .step = effort->is_long ? 1 : QUICK_STEP,
 	    .tolerated = LEDGER_CODE(POOLITE_STORAGE),
+	    .patience_s = "30",
 	};
 	double clean = run_faults(&work), kinds = 2.0 * (double)work.count;
 
@@ -244,6 +246,7 @@ void test_no_memory(const struct effort *effort)
 	     * reads wait in vain. */
 	    .tolerated = LEDGER_CODE(POOLITE_OVERLOADED) | LEDGER_CODE(POOLITE_STORAGE) |
 		LEDGER_CODE(POOLITE_POOL_TIMEOUT),
+	    .patience_s = "0.3",
 	};
 	double clean = run_faults(&work);
 
