@@ -24,7 +24,7 @@ static const struct fault_test tests[] = {
     {"T4", "operations on files fail", 6, test_io_faults},
     {"T5", "allocations are refused", 16, test_no_memory},
     {"T6", "connections act in other orders", 12, test_order},
-    {"T7", "members of a group make mistakes", 10, test_isolation},
+    {"T7", "members of a group make mistakes", 16, test_isolation},
     {"T10", "SQL by chance against the guard", 6, test_guard},
     {"T11", "fifty rude clients beside an honest one", 10, test_rude_clients},
     {"T12", "descriptors run out", 1, test_descriptors},
