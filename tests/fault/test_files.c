@@ -127,7 +127,7 @@ static bool is_noticed(const struct ledger *ledger)
 /* A file went: the next group is unknown, everything after it refused. */
 static void expect_notice(struct ledger *ledger, const struct trick *trick)
 {
-	uint64_t before = ledger->acks;
+	uint64_t before;
 	double until = check_seconds() + 20;
 
 	tally.expected++;
@@ -206,6 +206,7 @@ void test_file_tricks(const struct effort *effort)
 	struct ledger_options options = {
 	    .clients = CLIENTS, .seed = effort->seed, .payload_bytes = 100};
 	uint64_t rounds = effort_amount(effort, 2, 100);
+	size_t count = TRICKS;
 	struct ledger *ledger = ledger_create(&options);
 	struct ledger_verdict verdict = {0};
 
@@ -213,8 +214,9 @@ void test_file_tricks(const struct effort *effort)
 		play(ledger, &tricks[tally.played % TRICKS], &verdict);
 	ledger->bystanders = tally.bystanders;
 	ledger->wrong = tally.wrong;
-	report_at_least("tricks", TRICKS, 12);
-	report_amount("times played", (double)tally.played, 2 * TRICKS, 100 * TRICKS);
+	report_at_least("tricks", (double)count, 12);
+	report_amount(
+	    "times played", (double)tally.played, 2 * (double)count, 100 * (double)count);
 	report_amount("writes answered OK", (double)tally.acks, 1000, 50000);
 	report_exactly(
 	    "files that went unnoticed", (double)(tally.expected - tally.noticed), 0);

@@ -122,7 +122,8 @@ static bool fail_once(struct work *work, struct faulty *faulty, const struct fau
 	int status;
 
 	faulty_renew(faulty);
-	ledger->acks = ledger->bystanders = ledger->wrong = ledger->has_story = 0;
+	ledger->acks = ledger->bystanders = ledger->wrong = 0;
+	ledger->has_story = false;
 	memset(ledger->codes, 0, sizeof ledger->codes);
 	ledger->options.seed = work->effort->seed;
 	if (fault->op == FAULT_MEMORY) {

@@ -114,7 +114,8 @@ static void run_once(struct work *work, struct faulty *faulty, struct stage *sta
 	struct ledger_verdict verdict = {0};
 
 	faulty_renew(faulty);
-	ledger->acks = ledger->bystanders = ledger->wrong = ledger->has_story = 0;
+	ledger->acks = ledger->bystanders = ledger->wrong = 0;
+	ledger->has_story = false;
 	memset(ledger->codes, 0, sizeof ledger->codes);
 	stage->reads = stage->errors = 0;
 	ledger->options.seed = chance_below(&chance, UINT64_MAX);
