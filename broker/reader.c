@@ -6,6 +6,7 @@
 #include "broker/lease.h"
 #include "broker/log.h"
 #include "broker/priority.h"
+#include "broker/thread.h"
 
 /* The connection has failed in a way that a fresh one may not. */
 static bool is_broken(const struct poolite__failure *failure)
@@ -119,7 +120,7 @@ struct reader *reader_start(struct database *database, unsigned number)
 	reader->last_used_ns = clock_now(database->clock);
 	pthread_mutex_init(&reader->mutex, NULL);
 	pthread_cond_init(&reader->wake, NULL);
-	if (pthread_create(&reader->thread, NULL, serve, reader)) {
+	if (thread_start(&reader->thread, serve, reader)) {
 		pthread_mutex_destroy(&reader->mutex);
 		pthread_cond_destroy(&reader->wake);
 		free(reader);

@@ -11,6 +11,7 @@
 #include "broker/log.h"
 #include "broker/net/session.h"
 #include "broker/priority.h"
+#include "broker/thread.h"
 #include "proto/transaction.h"
 
 /* While the WAL holds pages that a reader still pins, look again this often. */
@@ -370,7 +371,7 @@ int writer_start(
 		rc = examine_file(writer, failure);
 	if (rc == 0)
 		rc = warm_up(writer, failure);
-	if (rc == 0 && pthread_create(&writer->thread, NULL, serve, writer))
+	if (rc == 0 && thread_start(&writer->thread, serve, writer))
 		rc = poolite__fail(failure, POOLITE_OVERLOADED, "cannot start a thread");
 	if (rc) {
 		free_writer(writer);

@@ -8,6 +8,7 @@
 #include <microhttpd.h>
 
 #include "broker/log.h"
+#include "broker/thread.h"
 #include "proto/json.h"
 
 /* Visitors at once.  More wait in the socket's backlog. */
@@ -163,6 +164,7 @@ struct stats_server *stats_server_start(
 	    {MHD_OPTION_END, 0, NULL},
 	};
 	struct stats_server *server = malloc(sizeof(*server));
+	sigset_t signals;
 
 	if (server == NULL) {
 		snprintf(error, error_size, "out of memory");
@@ -170,9 +172,11 @@ struct stats_server *stats_server_start(
 	}
 	server->source = source;
 	server->context = context;
+	thread_signals_off(&signals);
 	server->daemon =
 	    MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL,
 		NULL, handle, server, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+	thread_signals_on(&signals);
 	if (server->daemon == NULL) {
 		snprintf(
 		    error, error_size, "cannot start the stats socket's HTTP server");

@@ -2,10 +2,13 @@
  * refused is not, and clients of the library ride over a restart.
  */
 #include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -196,6 +199,45 @@ Test(broker_stop, signals_up_to_the_very_end_do_not_change_its_status)
 		close(end.fd);
 		CHECK_EQ(poolited_wait(&broker), 0);
 	}
+}
+
+/* Whether a thread of the broker's has ${signal} blocked. */
+static bool has_blocked(const char *thread, int signal)
+{
+	unsigned long long blocked = 0;
+	char path[80], line[128];
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/task/%s/status", (int)broker.pid, thread);
+	file = fopen(path, "re");
+	CHECK(file, "%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof line, file))
+		sscanf(line, "SigBlk: %llx", &blocked);
+	fclose(file);
+	return blocked >> (signal - 1) & 1;
+}
+
+Test(broker_stop, signals_are_for_the_loops_thread_alone)
+{
+	unsigned others = 0;
+	struct dirent *entry;
+	char path[64];
+	DIR *threads;
+
+	call(a, "begin", "[{`mode`: `read`}]"); /* on a reader of its own */
+	snprintf(path, sizeof path, "/proc/%d/task", (int)broker.pid);
+	threads = opendir(path);
+	CHECK(threads, "%s: %s", path, strerror(errno));
+	while ((entry = readdir(threads))) {
+		bool is_main = atoi(entry->d_name) == (int)broker.pid;
+		if (entry->d_name[0] == '.')
+			continue;
+		CHECK_EQ(has_blocked(entry->d_name, SIGTERM), !is_main);
+		CHECK_EQ(has_blocked(entry->d_name, SIGINT), !is_main);
+		others += !is_main;
+	}
+	closedir(threads);
+	CHECK(others >= 3, "writer, reader, stats socket: %u threads", others);
 }
 
 Test(broker_stop, grace_ends_and_open_transactions_are_rolled_back)

@@ -1,0 +1,19 @@
+/* thread.h - the broker's threads and signals: these are for the loop's thread alone.
+ *
+ * A signal that a worker takes would interrupt its calls, and reach the loop only when
+ * the worker's turn comes.
+ */
+#ifndef POOLITE_BROKER_THREAD_H
+#define POOLITE_BROKER_THREAD_H
+
+#include <pthread.h>
+#include <signal.h>
+
+/** Threads that the caller starts from now on get no signals; ${before} is for thread_signals_on. */
+void thread_signals_off(sigset_t *before);
+void thread_signals_on(const sigset_t *before);
+
+/** pthread_create, of a thread that gets no signals. */
+int thread_start(pthread_t *thread, void *(*run)(void *), void *context);
+
+#endif
