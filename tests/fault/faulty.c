@@ -14,7 +14,7 @@
 #include "tests/fault/fault.h"
 #include "tests/support/check.h"
 
-#define FAULTY (BIN_DIR "/poolited-faulty")
+#define FAULTY (program_path("poolited-faulty"))
 
 static void control_path(const struct poolited *broker, char path[64])
 {

@@ -34,7 +34,7 @@ struct work {
 
 static void list_points(struct tally *tally)
 {
-	static const char *const argv[] = {BIN_DIR "/poolited-faulty", NULL};
+	const char *const argv[] = {program_path("poolited-faulty"), NULL};
 	char output[4096], *rest = output;
 
 	setenv("POOLITE_FAILPOINT", "list", 1);

@@ -113,7 +113,7 @@ Test(client_flight, ten_thousand_queries_from_an_event_loop)
 
 Test(client_flight, the_example_counts_every_visit)
 {
-	const char *const argv[] = {BIN_DIR "/loop", "5000", NULL};
+	const char *const argv[] = {program_path("loop"), "5000", NULL};
 	char output[1000];
 
 	setenv("POOLITE_SOCKET", broker.socket, 1);

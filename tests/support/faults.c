@@ -24,7 +24,7 @@ struct control *faults_make(struct poolited *broker, const char *const *flags)
 	int fd;
 
 	poolited_make(broker, flags);
-	broker->program = BIN_DIR "/poolited-faulty";
+	broker->program = program_path("poolited-faulty");
 	broker->prepare = name_control;
 	snprintf(path, sizeof path, "%s/control", broker->folder);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

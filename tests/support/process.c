@@ -107,6 +107,27 @@ static FILE *input_file(const char *input)
 	return file;
 }
 
+const char *program_path(const char *name)
+{
+	static char *paths[8];
+	const char *folder = getenv("PROGRAMS");
+	size_t i = 0;
+
+	while (i < 8 && paths[i] && strcmp(strrchr(paths[i], '/') + 1, name) != 0)
+		i++;
+	CHECK(i < 8, "too many programs");
+	if (!paths[i] && folder) {
+		CHECK(asprintf(&paths[i], "%s/%s", folder, name) > 0, "no memory");
+		if (access(paths[i], X_OK) == 0)
+			return paths[i];
+		free(paths[i]);
+		paths[i] = NULL;
+	}
+	if (!paths[i])
+		CHECK(asprintf(&paths[i], "%s/%s", BIN_DIR, name) > 0, "no memory");
+	return paths[i];
+}
+
 int program_run(
     const char *const *argv, const char *input, char *output, size_t output_size)
 {

@@ -17,8 +17,15 @@ pid_t process_fork(void);
 /** Wait for ${pid}: its exit status, or 128 and the signal's number. */
 int process_wait(pid_t pid);
 
+/**
+ * The path of a program under test.  $PROGRAMS names the folder it is taken from, if
+ * there is one of that name in it: built otherwise, or wrapped in a tool.  It lives
+ * for good.
+ */
+const char *program_path(const char *name);
+
 /** poolited's path; argv[0] of it. */
-#define POOLITED (BIN_DIR "/poolited")
+#define POOLITED (program_path("poolited"))
 
 /** Let time pass; only where time itself is what is tested. */
 void process_pause(double seconds);

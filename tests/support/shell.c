@@ -23,9 +23,11 @@ int shell_run(const char *line)
 
 static void set_path(void)
 {
+	const char *programs = getenv("PROGRAMS");
 	char path[4096];
 
-	snprintf(path, sizeof path, "%s:%s", BIN_DIR, getenv("PATH"));
+	snprintf(path, sizeof path, "%s:%s:%s", programs ? programs : BIN_DIR, BIN_DIR,
+	    getenv("PATH"));
 	setenv("PATH", path, 1);
 }
 
