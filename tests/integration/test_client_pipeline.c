@@ -542,11 +542,15 @@ Test(client_pipeline, a_client_that_only_sends_reads_while_it_writes)
 	/* A broker that is stuck with its answers reads some 70 requests, no more. */
 	start(serve_3000);
 	while (atomic_load(&broker.requests) < 1000 && sent++ < 6000) {
+		struct pollfd socket = {
+		    .fd = poolite_pipeline_fd(pipeline), .events = POLLIN | POLLOUT};
+
 		CHECK_OK(
 		    poolite_send_query(pipeline, "x",
 			POOLITE_ARGS(poolite_blob(bytes, sizeof bytes)), &ticket, &error),
 		    &error);
-		sched_yield();
+		/* Full, and nothing to read: it is the broker's turn. */
+		poll(&socket, 1, PATIENCE_SECONDS * 1000);
 	}
 	CHECK(atomic_load(&broker.requests) >= 1000, "%d of %d",
 	    atomic_load(&broker.requests), sent);
