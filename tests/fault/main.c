@@ -34,6 +34,7 @@ static const struct fault_test tests[] = {
     {"T16", "readers starve the checkpoints", 10, test_starvation},
     {"T17", "SIGTERM under load", 6, test_terminate},
     {"T19", "all at once, for a while", 10, test_soak},
+    {"T22", "calls of the client library are cut off", 10, test_client},
 };
 #define TESTS (sizeof tests / sizeof *tests)
 
