@@ -33,6 +33,7 @@ static const struct fault_test tests[] = {
     {"T15", "holders of transactions die", 12, test_holders},
     {"T16", "readers starve the checkpoints", 10, test_starvation},
     {"T17", "SIGTERM under load", 6, test_terminate},
+    {"T18", "threads share a handle, cancel and fork", 5, test_threads},
     {"T19", "all at once, for a while", 10, test_soak},
     {"T22", "calls of the client library are cut off", 10, test_client},
 };

@@ -597,7 +597,7 @@ static void report(const struct tally *tally)
 	report_amount("at the rarest of the 8 steps", (double)rarest, 10, 1000);
 	report_amount(
 	    "calls in noise", (double)tally->noisy_calls, NOISY_CLIENTS * 150, 100000);
-	report_amount("short counts", (double)tally->noise.shorts, 500, 100000);
+	report_amount("short counts", (double)tally->noise.shorts, 250, 50000);
 	report_amount("EINTR", (double)tally->noise.interrupted, 500, 100000);
 	report_amount("EAGAIN", (double)tally->noise.not_ready, 500, 100000);
 	report_at_least("of these, connects", (double)tally->noise.connects, 1);
