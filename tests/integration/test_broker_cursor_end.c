@@ -34,7 +34,7 @@ static void tear_down(void)
 	poolited_end(&broker);
 }
 
-TestSuite(broker_cursor_end, .fini = tear_down, .timeout = 60);
+TestSuite(broker_cursor_end, .fini = tear_down, .timeout = 120);
 
 /* The cursor of a first page that has more behind it. */
 static unsigned long long cursor_in(const char *page)
