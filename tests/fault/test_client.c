@@ -17,53 +17,14 @@
 #include "tests/fault/faulty.h"
 #include "tests/fault/proxy.h"
 #include "tests/fault/shim-client/noise.h"
+#include "tests/fault/trial.h"
 #include "tests/support/check.h"
 #include "tests/support/direct.h"
 #include "tests/support/poolited.h"
 
-/* The steps of a call, at which its broker is killed. */
-enum step {
-	STEP_BEFORE_CONNECT,
-	STEP_CONNECTED,
-	STEP_REQUEST_PART,
-	STEP_REQUEST_SENT,
-	STEP_EXECUTING,
-	STEP_COMMITTED,
-	STEP_ANSWER_PART,
-	STEP_ANSWER_SENT,
-	STEPS
-};
-
-static const enum proxy_place places[STEPS] = {
-    [STEP_CONNECTED] = PROXY_CONNECTED,
-    [STEP_REQUEST_PART] = PROXY_REQUEST_PART,
-    [STEP_REQUEST_SENT] = PROXY_REQUEST_WHOLE,
-    [STEP_EXECUTING] = PROXY_REQUEST_TAKEN,
-    [STEP_COMMITTED] = PROXY_ANSWER_PART, /* of what commits nothing */
-    [STEP_ANSWER_PART] = PROXY_ANSWER_PART,
-    [STEP_ANSWER_SENT] = PROXY_ANSWER_WHOLE,
-};
-
-/* What comes after it. */
-enum ending {
-	ENDING_AWAY,   /* no broker */
-	ENDING_BACK,   /* another broker, at once */
-	ENDING_FROZEN, /* it was not killed: it says nothing any more */
-	ENDINGS
-};
-
 /* Beyond its own timeouts a call may take this long, here, where all processors are busy. */
 #define MARGIN_SECONDS 5
 #define WORKERS        2
-
-struct trial {
-	enum call_verb verb;
-	enum step step;
-	enum ending ending;
-	bool is_warm;     /* the handle has an idle connection */
-	unsigned message; /* of the call's, at which it happens */
-	uint64_t dice;
-};
 
 struct tally {
 	_Atomic uint64_t next, trials, steps[STEPS];
@@ -133,90 +94,7 @@ static void play_client(unsigned index, void *context)
 	orders->tally->leaked += open_descriptors() - before;
 }
 
-/* ---- what may come out ------------------------------------------------------------------ */
-
-enum { MAY_OK = 1 << CALL_OK, MAY_NO = 1 << CALL_NO, MAY_UNKNOWN = 1 << CALL_UNKNOWN };
-
-/* Of a single request that is sent again when its answer is lost. */
-static unsigned may_be_sent_again(const struct trial *trial)
-{
-	if (trial->step == STEP_ANSWER_SENT || trial->ending == ENDING_BACK)
-		return MAY_OK;
-	return MAY_NO;
-}
-
-/* Of a single request that is not. */
-static unsigned may_be_sent_once(const struct trial *trial, bool is_large)
-{
-	unsigned not_sent = trial->ending == ENDING_BACK ? MAY_OK : MAY_NO;
-
-	switch (trial->step) {
-	case STEP_BEFORE_CONNECT: return not_sent;
-	case STEP_CONNECTED: return trial->is_warm ? not_sent : not_sent | MAY_UNKNOWN;
-	case STEP_REQUEST_PART: return is_large ? not_sent : MAY_UNKNOWN;
-	case STEP_ANSWER_SENT: return MAY_OK;
-	default: return MAY_UNKNOWN;
-	}
-}
-
-static unsigned may_commit(const struct trial *trial)
-{
-	unsigned last = call_kinds[trial->verb].messages - 1;
-
-	if (trial->message == last)
-		return may_be_sent_once(trial, false);
-	/* The commit may be on its way before the client hears of the end. */
-	if (trial->message == last - 1 && trial->step == STEP_ANSWER_SENT)
-		return MAY_NO | MAY_UNKNOWN;
-	if (trial->message == 0 && trial->step != STEP_ANSWER_SENT)
-		return may_be_sent_again(trial);
-	return MAY_NO;
-}
-
-/* Page after page; only the first one is asked for again. */
-static unsigned may_read_pages(const struct trial *trial)
-{
-	unsigned last = call_kinds[trial->verb].messages - 1;
-	bool is_ok = trial->step == STEP_ANSWER_SENT
-	    ? trial->message == last
-	    : trial->message == 0 && trial->ending == ENDING_BACK;
-
-	return is_ok ? MAY_OK : MAY_NO;
-}
-
-/* Its first message is hello; the others go out together. */
-static unsigned may_pipeline(const struct trial *trial, bool is_read)
-{
-	if (trial->message == 0 && trial->step != STEP_ANSWER_SENT)
-		return may_be_sent_again(trial);
-	return MAY_OK | MAY_NO | (is_read ? 0 : MAY_UNKNOWN);
-}
-
-static unsigned may_be(const struct trial *trial, bool is_read)
-{
-	switch (trial->verb) {
-	case CALL_QUERY: return may_be_sent_again(trial);
-	case CALL_CURSOR: return may_read_pages(trial);
-	case CALL_ROLLBACK: return MAY_NO;
-	case CALL_COMMIT: return may_commit(trial);
-	case CALL_PIPELINE: return may_pipeline(trial, is_read);
-	default: return may_be_sent_once(trial, trial->verb == CALL_LARGE);
-	}
-}
-
-/* What is to be in the database whatever the outcome: all rows of a write, none, or -1. */
-static int must_be_there(const struct trial *trial, unsigned outcome)
-{
-	bool commits = call_kinds[trial->verb].writes == 1 &&
-	    trial->verb != CALL_ROLLBACK &&
-	    trial->message == call_kinds[trial->verb].messages - 1;
-
-	if (!commits || outcome == CALL_OK || trial->ending == ENDING_FROZEN)
-		return -1;
-	if (trial->step <= STEP_REQUEST_PART || trial->step == STEP_EXECUTING)
-		return 0;
-	return trial->step >= STEP_COMMITTED ? 1 : -1;
-}
+/* ---- a trial's outcome ------------------------------------------------------------------ */
 
 static void tell(struct bench *bench, const struct trial *trial, const struct call *call,
     const char *what, unsigned outcome)
@@ -240,11 +118,11 @@ static void judge(struct bench *bench, const struct trial *trial)
 
 	for (unsigned i = 0; i < kind->writes; i++) {
 		unsigned outcome = call->writes[i];
-		int must = must_be_there(trial, outcome);
+		int must = trial_must(trial, outcome);
 		unsigned there =
 		    calls_rows(bench->broker.database, (int64_t)bench->count, i);
 
-		if (!(may_be(trial, false) & 1U << outcome))
+		if (!(trial_may(trial, false) & 1U << outcome))
 			tell(bench, trial, call, "a write was", outcome);
 		if (must >= 0 && (there > 0) != must)
 			tell(bench, trial, call,
@@ -252,7 +130,7 @@ static void judge(struct bench *bench, const struct trial *trial)
 				 : "what was not sent, or not committed, is there",
 			    outcome);
 	}
-	if (kind->reads && !(may_be(trial, true) & 1U << call->read))
+	if (kind->reads && !(trial_may(trial, true) & 1U << call->read))
 		tell(bench, trial, call, "a read was", call->read);
 }
 
@@ -278,22 +156,6 @@ static struct poolite_options options_for(const struct trial *trial)
 		options.answer_grace_ms = 50;
 	}
 	return options;
-}
-
-/* Where the broker kills itself, at the steps that only it can see; NULL: nowhere. */
-static const char *failpoint_of(const struct trial *trial)
-{
-	bool commits = call_kinds[trial->verb].writes > 0;
-
-	if (trial->ending == ENDING_FROZEN || !commits)
-		return NULL;
-	if (trial->step == STEP_EXECUTING)
-		return trial->verb == CALL_ROLLBACK ? "transaction_after_statement"
-						    : "commit_before";
-	if (trial->step == STEP_COMMITTED)
-		return trial->verb == CALL_ROLLBACK ? "transaction_before_rollback"
-						    : "commit_after";
-	return NULL;
 }
 
 static void start_broker(struct bench *bench, const char *failpoint)
@@ -324,12 +186,12 @@ static void see_it_through(struct bench *bench, const struct trial *trial,
 	double until = check_seconds() + timeouts(&orders->options) + MARGIN_SECONDS;
 	bool is_struck = trial->step == STEP_BEFORE_CONNECT ||
 	    (trial->step == STEP_CONNECTED && trial->is_warm);
-	struct proxy_cut cut = {places[trial->step], trial->message, trial->dice};
+	struct proxy_cut cut = {trial_place(trial), trial->message, trial->dice};
 	enum proxy_event event;
 
 	if (is_struck)
 		strike(bench, trial, false);
-	else if (failpoint_of(trial) == NULL)
+	else if (trial_failpoint(trial) == NULL)
 		proxy_arm(&bench->proxy, &cut);
 	CHECK(write(orders->signals, "g", 1) == 1, "cannot say go");
 	if (is_struck && trial->ending == ENDING_BACK)
@@ -388,7 +250,7 @@ static void run_trial(struct bench *bench, const struct trial *trial)
 
 	memset(orders.call, 0, sizeof *orders.call);
 	orders.call->verb = trial->verb;
-	start_broker(bench, failpoint_of(trial));
+	start_broker(bench, trial_failpoint(trial));
 	CHECK(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
 	orders.signals = ends[1];
@@ -413,30 +275,8 @@ static void run_trial(struct bench *bench, const struct trial *trial)
 	bench->count++;
 }
 
-/* The ${index}-th of all there are, again and again; the rest is chance. */
-static bool make_trial(struct trial *trial, uint64_t index, struct chance *chance)
-{
-	const struct call_kind *kind;
-
-	trial->verb = (enum call_verb)(index % CALL_VERBS);
-	trial->step = (enum step)(index / CALL_VERBS % STEPS);
-	trial->ending = (enum ending)(index / CALL_VERBS / STEPS % ENDINGS);
-	trial->is_warm = trial->step != STEP_BEFORE_CONNECT && chance_below(chance, 2);
-	trial->dice = chance_below(chance, UINT32_MAX);
-	kind = &call_kinds[trial->verb];
-	trial->message = (unsigned)chance_below(chance, kind->messages);
-	if (trial->step <= STEP_CONNECTED)
-		trial->message = 0;
-	else if (failpoint_of(trial))
-		trial->message = kind->messages - 1;
-	/* Frozen it is where the stream can stand still, and has not passed on all of it. */
-	return trial->ending != ENDING_FROZEN || trial->step == STEP_REQUEST_PART ||
-	    trial->step == STEP_REQUEST_SENT || trial->step == STEP_ANSWER_PART;
-}
-
-#define ALL_TRIALS   (CALL_VERBS * STEPS * ENDINGS)
-#define TRIALS_QUICK ((uint64_t)ALL_TRIALS)
-#define TRIALS_LONG  ((uint64_t)ALL_TRIALS * 60)
+#define TRIALS_QUICK ((uint64_t)TRIALS_ALL)
+#define TRIALS_LONG  ((uint64_t)TRIALS_ALL * 60)
 
 static void make_broker(struct poolited *broker)
 {
@@ -465,7 +305,7 @@ static void run_trials(unsigned index, void *context)
 	proxy_init(&bench->proxy, path, bench->broker.socket);
 	while (effort_goes_on(bench->effort, bench->tally->next, trials)) {
 		next = bench->tally->next++;
-		if (make_trial(&trial, next, &chance))
+		if (trial_make(&trial, next, &chance))
 			run_trial(bench, &trial);
 	}
 	calls_check(bench->calls, bench->count, bench->broker.database,
@@ -592,8 +432,8 @@ static void report(const struct tally *tally)
 		add(&sum, &tally->verdicts[i]);
 	for (unsigned i = 0; i < STEPS; i++)
 		rarest = tally->steps[i] < rarest ? tally->steps[i] : rarest;
-	report_amount("calls cut off", (double)tally->trials, ALL_TRIALS * 0.7,
-	    ALL_TRIALS * 0.7 * 60);
+	report_amount("calls cut off", (double)tally->trials, TRIALS_ALL * 0.7,
+	    TRIALS_ALL * 0.7 * 60);
 	report_amount("at the rarest of the 8 steps", (double)rarest, 10, 1000);
 	report_amount(
 	    "calls in noise", (double)tally->noisy_calls, NOISY_CLIENTS * 150, 100000);
