@@ -75,9 +75,12 @@ void dispatch_answer(struct broker *broker, struct job *job)
 
 	/* An answer for which there was no memory is none: the session ends over it. */
 	assert(job->failure.code || job->answer.len > 0 || job->answer.failed);
-	if (job->failure.code)
+	if (job->failure.code) {
+		/* Whatever ended it: the chunks before that are in. */
+		job->failure.rows_done = job->chunks.rows_done;
 		pack_failure(
 		    job->session, job->request.msgid, &job->failure, &job->answer);
+	}
 	dispatch_count(broker, job);
 	DL_DELETE2(client->jobs, job, mate_prev, mate_next);
 	client->user->requests--;
@@ -365,7 +368,7 @@ void dispatch_message(struct session *session, const uint8_t *message, size_t le
 	job->lanes = client->user->lanes;
 	job->read_only = client->roles & PEOPLE_READ_ONLY;
 	job->home = broker->completion;
-	job->received_ns = clock_now(&broker->clock);
+	job->received_ns = job->waits_since_ns = clock_now(&broker->clock);
 	if (job->request.options.timeout_ms)
 		job->finish_by_ns = clock_after(
 		    job->received_ns, job->request.options.timeout_ms * CLOCK_NS_PER_MS);

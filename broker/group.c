@@ -147,11 +147,11 @@ static enum attempt attempt(struct writer *writer, struct job **members, size_t 
 
 /* ---- the group ------------------------------------------------------------ */
 
-static void post(struct job **members, size_t count)
+static void post(struct writer *writer, struct job **members, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		FAILPOINT("group_before_answer");
-		job_finish(members[i]);
+		writer_settle(writer, members[i]);
 	}
 	FAILPOINT("group_after_answers");
 }
@@ -194,7 +194,7 @@ size_t group_commit(struct writer *writer, struct job **members, size_t count)
 		struct job *torn;
 
 		if (end == ATTEMPT_COMMITTED || end == ATTEMPT_REFUSED) {
-			post(members, ran);
+			post(writer, members, ran);
 			return posted + ran;
 		}
 		if (count > 1)

@@ -16,10 +16,10 @@
 #include "broker/writer.h"
 
 /**
- * Commit ${members} (at most GROUP_MEMBERS_MAX) and post them all back, save
+ * Commit ${members} (at most GROUP_MEMBERS_MAX) and settle them all (writer_settle), save
  * those for which no time was left.
  *
- * Returns how many, from the first on, were posted; the others were not begun.
+ * Returns how many, from the first on, were settled; the others were not begun.
  */
 size_t group_commit(struct writer *writer, struct job **members, size_t count);
 

@@ -55,10 +55,23 @@ void job_start(struct job *job, int64_t now_ns, int64_t query_timeout_ns)
 {
 	int64_t deadline_ns = clock_after(now_ns, query_timeout_ns);
 
-	job->started_ns = now_ns;
+	if (job->chunks.rows_done == 0)
+		job->started_ns = now_ns;
 	if (job->finish_by_ns < deadline_ns)
 		deadline_ns = job->finish_by_ns;
 	atomic_store(&job->stop.deadline_ns, deadline_ns);
+}
+
+bool job_goes_on(struct job *job, int64_t now_ns, int64_t wait_until_ns)
+{
+	if (job->ahead.rows_done == 0) /* none, or without rows */
+		return false;
+	job->chunks = job->ahead;
+	if (job->chunks.rows_done == job->request.list_count)
+		return false;
+	job->waits_since_ns = now_ns;
+	job->wait_until_ns = wait_until_ns;
+	return true;
 }
 
 bool job_is_late(struct job *job, int64_t now_ns)
@@ -74,7 +87,8 @@ bool job_is_late(struct job *job, int64_t now_ns)
 	if (now_ns < job->wait_until_ns && now_ns < job->finish_by_ns)
 		return false;
 	poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
-	    "waited %.1f s for a connection", (double)(now_ns - job->received_ns) / 1e9);
+	    "waited %.1f s for a connection",
+	    (double)(now_ns - job->waits_since_ns) / 1e9);
 	return true;
 }
 

@@ -54,6 +54,14 @@ enum job_kind {
 	JOB_DOCUMENT, /* the stats socket asks the loop for a document */
 };
 
+/* How far a batch has come that is committed in chunks (options.chunk_rows). */
+struct job_chunks {
+	struct poolite__reader rest; /* at the first row that is not committed */
+	uint32_t rows_done;          /* before it */
+	int64_t changes;             /* of those */
+	int64_t last_insert_id;
+};
+
 struct job {
 	struct job *next; /* on whichever list it stands */
 	struct job *prev;
@@ -70,9 +78,11 @@ struct job {
 
 	struct poolite__request request; /* points into message */
 	int64_t received_ns;
+	int64_t
+	    waits_since_ns; /* for a connection: received_ns, or its last chunk's end */
 	int64_t wait_until_ns;  /* not started by then: POOL_TIMEOUT */
 	int64_t finish_by_ns;   /* options.timeout_ms, or CLOCK_NEVER */
-	int64_t started_ns;     /* 0: not yet */
+	int64_t started_ns;     /* its first chunk; 0: not yet */
 	int64_t handed_over_ns; /* to a reader: no later than its snapshot */
 	struct stop stop;
 
@@ -86,11 +96,13 @@ struct job {
 	bool is_read;        /* a plain request whose text is known to read only */
 
 	/* What its thread tells the loop. */
-	bool needs_writer;  /* a reader found that the text writes; nothing was done */
-	bool is_write;      /* the text writes */
-	bool is_short;      /* examined: the text may run on the loop */
-	bool has_ended;     /* of a transaction's or cursor's job: that is over */
-	bool breaks_reader; /* the connection must be replaced */
+	bool needs_writer; /* a reader found that the text writes; nothing was done */
+	bool is_write;     /* the text writes */
+	bool is_short;     /* examined: the text may run on the loop */
+	struct job_chunks chunks; /* of a batch; committed */
+	struct job_chunks ahead;  /* the same with the chunk that has just run */
+	bool has_ended;           /* of a transaction's or cursor's job: that is over */
+	bool breaks_reader;       /* the connection must be replaced */
 	struct poolite__failure failure; /* code 0: the answer is complete */
 	struct poolite__buf answer;      /* the whole message to send; empty on failure */
 
@@ -128,6 +140,10 @@ void job_finish(struct job *job);
 
 /** Note that its running begins: the deadline becomes the nearer of the request's and ${query_timeout_ns}. */
 void job_start(struct job *job, int64_t now_ns, int64_t query_timeout_ns);
+
+/** What has just run is committed.  True when it was a batch's chunk, and not the last: it
+ *  is to be queued again, and has until ${wait_until_ns} to be started. */
+bool job_goes_on(struct job *job, int64_t now_ns, int64_t wait_until_ns);
 
 /** Whether it must not be started any more; then job->failure says why (a POOL_TIMEOUT still without the holder). */
 bool job_is_late(struct job *job, int64_t now_ns);

@@ -77,6 +77,12 @@ static void run(struct database *database, struct connection *connection, struct
 		    "outside");
 		return;
 	}
+	if (job->request.options.chunk_rows) {
+		poolite__fail(&job->failure, POOLITE_BAD_REQUEST,
+		    "a transaction is committed as a whole: chunk_rows is for a batch outside "
+		    "of one");
+		return;
+	}
 	job->read_only |= !is_writer;
 	rc = work_run(database, connection, job, &place, &has_savepoint);
 	assert(rc <= 0); /* with read_only set, no text is sent elsewhere */

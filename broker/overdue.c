@@ -10,7 +10,7 @@
 static void name_writer(struct broker *broker, struct job *job)
 {
 	struct holder holder = writer_holder(broker->pool.writer);
-	double waited = (double)(clock_now(&broker->clock) - job->received_ns) / 1e9;
+	double waited = (double)(clock_now(&broker->clock) - job->waits_since_ns) / 1e9;
 	char command[32];
 
 	if (!holder.is_held) {

@@ -267,6 +267,7 @@ static void put_writes(struct broker *broker, struct document *document)
 	put_real(document, "mean_size", groups ? (double)members / (double)groups : 0);
 	put_int(document, "largest", (int64_t)atomic_load(&counters->largest_group));
 	put_int(document, "replays", (int64_t)atomic_load(&counters->group_replays));
+	put_int(document, "chunks", (int64_t)atomic_load(&counters->chunks));
 	close_map(document);
 	open_map(document, "transactions");
 	put_int(document, "begun", (int64_t)atomic_load(&counters->transactions));

@@ -66,19 +66,44 @@ static int run_close(struct connection *connection, struct job *job)
 	return rc;
 }
 
+/* A batch's rows from the first one that is not committed on: all of them, or a chunk. */
+static struct execute_rows rows_of(const struct job *job, const struct work_place *place)
+{
+	const struct poolite__request *request = &job->request;
+	uint32_t chunk_rows = request->options.chunk_rows;
+	struct execute_rows rows = {
+	    .at = job->chunks.rows_done ? job->chunks.rest : request->list,
+	    .before = job->chunks.rows_done,
+	    .count = request->list_count - job->chunks.rows_done,
+	    .total = request->list_count,
+	};
+
+	/* Elsewhere nothing is committed. */
+	if (place->can_write && chunk_rows && rows.count > chunk_rows)
+		rows.count = chunk_rows;
+	return rows;
+}
+
 static int run_batch(struct connection *connection, struct job *job,
     const struct work_place *place, bool *has_savepoint)
 {
 	struct execution execution = execution_of(job, place);
-	int rc = execute_batch(connection, &execution, job->request.list,
-	    job->request.list_count, &job->failure);
+	struct execute_rows rows = rows_of(job, place);
+	struct job_chunks *ahead = &job->ahead;
+	int rc = execute_batch(connection, &execution, &rows, &job->failure);
 
 	job->is_write = execution.is_write;
 	*has_savepoint = execution.has_savepoint;
-	if (rc == 0)
-		poolite__pack_changes(
-		    &job->answer, execution.changes, execution.last_insert_id);
-	return rc;
+	if (rc)
+		return rc;
+	*ahead = job->chunks;
+	ahead->rest = rows.at;
+	ahead->rows_done += rows.count;
+	ahead->changes += execution.changes;
+	if (execution.changes > 0)
+		ahead->last_insert_id = execution.last_insert_id;
+	poolite__pack_changes(&job->answer, ahead->changes, ahead->last_insert_id);
+	return 0;
 }
 
 /* For what runs several texts: one savepoint around them all. */

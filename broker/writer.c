@@ -196,6 +196,24 @@ static void give_back(struct writer *writer, struct job **jobs, size_t count)
 	pthread_mutex_unlock(&writer->mutex);
 }
 
+void writer_settle(struct writer *writer, struct job *job)
+{
+	int64_t now_ns = clock_now(writer->database->clock);
+	int64_t wait_until_ns =
+	    clock_after(now_ns, writer->database->settings->connection_timeout_ns);
+
+	if (job->failure.code || !job_goes_on(job, now_ns, wait_until_ns)) {
+		job_finish(job);
+		return;
+	}
+	FAILPOINT("chunk_before_next");
+	poolite__buf_release(&job->answer);
+	atomic_fetch_add(&writer->counters.chunks, 1);
+	pthread_mutex_lock(&writer->mutex);
+	turns_push(&writer->waiting, job);
+	pthread_mutex_unlock(&writer->mutex);
+}
+
 static void check(struct writer *writer, struct job *job)
 {
 	if (connection_check(writer->connection, &job->failure) == 0)

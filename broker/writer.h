@@ -38,8 +38,9 @@ struct writer_counters {
 	_Atomic uint64_t members; /* in those */
 	_Atomic uint64_t largest_group;
 	_Atomic uint64_t group_replays; /* groups run again without a culprit */
-	_Atomic uint64_t transactions;  /* begun over round trips */
-	_Atomic uint64_t checkpoints;   /* complete */
+	_Atomic uint64_t chunks; /* of batches, committed with more of them to come */
+	_Atomic uint64_t transactions; /* begun over round trips */
+	_Atomic uint64_t checkpoints;  /* complete */
 	_Atomic uint64_t checkpoints_incomplete;
 	_Atomic uint64_t checkpoint_errors;
 	_Atomic uint64_t truncations; /* the WAL file was cut */
@@ -96,6 +97,9 @@ void writer_nudge(struct writer *writer);
 
 /** Note who has the writer; NULL: nobody. */
 void writer_hold(struct writer *writer, const struct job *job, bool in_transaction);
+/** What has just run of ${job} (taken) is settled: give it back, or, when it was a batch's
+ *  chunk and there are more, let the next one wait for its turn. */
+void writer_settle(struct writer *writer, struct job *job);
 /** From now on the job's text runs alone. */
 void writer_remember_lone(struct writer *writer, const struct job *job);
 /** Close and open the connection.  On failure no more writes are taken. */

@@ -47,6 +47,7 @@ int poolite__read_batch(
 	    poolite__skip(params))
 		return poolite__fail(failure, POOLITE_BAD_REQUEST,
 		    "a batch's second parameter is an array of argument lists");
-	return poolite__read_options(
-	    params, POOLITE__OPTION_TIMEOUT_MS, &request->options, failure);
+	return poolite__read_options(params,
+	    POOLITE__OPTION_TIMEOUT_MS | POOLITE__OPTION_CHUNK_ROWS, &request->options,
+	    failure);
 }

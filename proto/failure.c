@@ -73,8 +73,16 @@ int poolite__fail(
 	failure->code = code;
 	failure->sqlite = 0;
 	failure->is_unknown = code == POOLITE_OUTCOME_UNKNOWN;
+	failure->rows_done = 0;
 	strcpy(failure->message, message);
 	return code;
+}
+
+static const char *done_word(const struct poolite__failure *failure)
+{
+	if (failure->is_unknown)
+		return "unknown";
+	return failure->rows_done > 0 ? "part" : "no";
 }
 
 int poolite__pack_failure(
@@ -86,11 +94,16 @@ int poolite__pack_failure(
 	msgpack_pack_array(&packer, 3);
 	msgpack_pack_int(&packer, failure->code);
 	poolite__pack_cstr(&packer, failure->message);
-	msgpack_pack_map(&packer, failure->sqlite ? 3 : 2);
+	msgpack_pack_map(
+	    &packer, 2 + (size_t)(failure->rows_done != 0) + (failure->sqlite != 0));
 	poolite__pack_cstr(&packer, "name");
 	poolite__pack_cstr(&packer, poolite__code_name(failure->code));
 	poolite__pack_cstr(&packer, "done");
-	poolite__pack_cstr(&packer, failure->is_unknown ? "unknown" : "no");
+	poolite__pack_cstr(&packer, done_word(failure));
+	if (failure->rows_done) {
+		poolite__pack_cstr(&packer, "rows_done");
+		msgpack_pack_int64(&packer, failure->rows_done);
+	}
 	if (failure->sqlite) {
 		poolite__pack_cstr(&packer, "sqlite");
 		msgpack_pack_int(&packer, failure->sqlite);
@@ -98,13 +111,22 @@ int poolite__pack_failure(
 	return buf->failed;
 }
 
-/* What only the word "no" may deny: that something could have happened. */
+/* What only the words "no", and "part" with a number of rows, may deny: that something
+ * could have happened that nobody knows of. */
+static void settle_done(struct poolite__failure *failure, bool is_no, bool is_part)
+{
+	failure->is_unknown = !is_no && !(is_part && failure->rows_done > 0);
+	if (is_no)
+		failure->rows_done = 0;
+}
+
 static int read_info(struct poolite__reader *reader, struct poolite__failure *failure)
 {
+	bool is_no = false, is_part = false;
+	uint64_t rows_done;
 	uint32_t pairs;
 	int64_t number;
 
-	failure->is_unknown = true;
 	if (poolite__read_map(reader, &pairs))
 		return POOLITE_BAD_REQUEST;
 	while (pairs-- > 0) {
@@ -118,7 +140,12 @@ static int read_info(struct poolite__reader *reader, struct poolite__failure *fa
 		if (poolite__is_word(key, key_len, "done")) {
 			if (poolite__read_bytes(reader, &word, &word_len))
 				return POOLITE_BAD_REQUEST;
-			failure->is_unknown = !poolite__is_word(word, word_len, "no");
+			is_no = poolite__is_word(word, word_len, "no");
+			is_part = poolite__is_word(word, word_len, "part");
+		} else if (poolite__is_word(key, key_len, "rows_done")) {
+			if (poolite__read_uint(reader, INT64_MAX, &rows_done))
+				return POOLITE_BAD_REQUEST;
+			failure->rows_done = (int64_t)rows_done;
 		} else if (poolite__is_word(key, key_len, "sqlite")) {
 			if (poolite__read_int64(reader, &number) || number < INT_MIN ||
 			    number > INT_MAX)
@@ -128,6 +155,7 @@ static int read_info(struct poolite__reader *reader, struct poolite__failure *fa
 			return POOLITE_BAD_REQUEST;
 		}
 	}
+	settle_done(failure, is_no, is_part);
 	return 0;
 }
 

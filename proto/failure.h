@@ -1,4 +1,4 @@
-/* failure.h - one error, as it travels: [code, message, {name, done, sqlite?}].
+/* failure.h - one error, as it travels: [code, message, {name, done, rows_done?, sqlite?}].
  *
  * Broker and client fill the same struct; both directions are here.
  */
@@ -16,7 +16,10 @@ struct poolite__reader;
 struct poolite__failure {
 	enum poolite_code code; /* POOLITE_OK: no failure */
 	int sqlite;             /* SQLite's extended result code, 0 when it had no part */
-	bool is_unknown;        /* done: false "no" (nothing happened), true "unknown" */
+	bool is_unknown;        /* done: "unknown" */
+	/* How many of a batch's first rows are in, for certain; and unless is_unknown, no
+	 * others: done is "part".  0: "no" (nothing happened). */
+	int64_t rows_done;
 	char message[POOLITE__MESSAGE_BYTES]; /* UTF-8, NUL-terminated, for people */
 };
 
@@ -28,8 +31,8 @@ const char *poolite__code_meaning(int code);
 
 /**
  * Fill ${failure} (NULL: do nothing) with ${code} and a printf-formatted
- * message; sqlite becomes 0 and done "no" (for OUTCOME_UNKNOWN "unknown").  A message cut at the end stays whole
- * UTF-8; bytes that are no UTF-8 become '?'.
+ * message; sqlite and rows_done become 0 and done "no" (for OUTCOME_UNKNOWN "unknown").  A
+ * message cut at the end stays whole UTF-8; bytes that are no UTF-8 become '?'.
  *
  * Returns ${code}, so that `return poolite__fail(...)` reads well.
  */

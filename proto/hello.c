@@ -8,6 +8,7 @@ static const char *const features[] = {
     "on_error",
     "foreign_keys",
     "cancel_session",
+    "chunk_rows",
 };
 
 #define FEATURE_COUNT (sizeof features / sizeof features[0])

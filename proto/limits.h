@@ -41,6 +41,10 @@
  * fits max_result_bytes. */
 #define POOLITE__PAGE_ROWS_MAX 1000000u
 
+/* Rows of one chunk of a batch (options.chunk_rows): a larger one would hold the writer
+ * for as long as a batch without chunks does. */
+#define POOLITE__CHUNK_ROWS_MAX 1000000u
+
 /* Largest options.timeout_ms: 365 days.  Keeps sums of times inside int64. */
 #define POOLITE__TIMEOUT_MS_MAX INT64_C(31536000000)
 

@@ -30,6 +30,7 @@ static const struct {
     {POOLITE__OPTION_ON_ERROR, "on_error"},
     {POOLITE__OPTION_FOREIGN_KEYS, "foreign_keys"},
     {POOLITE__OPTION_PAGE_ROWS, "page_rows"},
+    {POOLITE__OPTION_CHUNK_ROWS, "chunk_rows"},
 };
 
 #define OPTION_COUNT (sizeof option_names / sizeof option_names[0])
@@ -96,15 +97,15 @@ static int read_timeout(struct poolite__reader *reader, struct poolite__options 
 	return 0;
 }
 
-static int read_page_rows(struct poolite__reader *reader,
-    struct poolite__options *options, struct poolite__failure *failure)
+static int read_rows(struct poolite__reader *reader, const char *option, uint32_t max,
+    uint32_t *rows, struct poolite__failure *failure)
 {
-	uint64_t rows;
+	uint64_t given;
 
-	if (poolite__read_uint(reader, POOLITE__PAGE_ROWS_MAX, &rows) || rows == 0)
+	if (poolite__read_uint(reader, max, &given) || given == 0)
 		return poolite__fail(failure, POOLITE_BAD_REQUEST,
-		    "option page_rows is an integer, 1 to %u", POOLITE__PAGE_ROWS_MAX);
-	options->page_rows = (uint32_t)rows;
+		    "option %s is an integer, 1 to %" PRIu32, option, max);
+	*rows = (uint32_t)given;
 	return 0;
 }
 
@@ -133,7 +134,12 @@ static int read_option(struct poolite__reader *reader, unsigned option,
 		return 0;
 	switch (option) {
 	case POOLITE__OPTION_TIMEOUT_MS: return read_timeout(reader, options, failure);
-	case POOLITE__OPTION_PAGE_ROWS: return read_page_rows(reader, options, failure);
+	case POOLITE__OPTION_PAGE_ROWS:
+		return read_rows(reader, "page_rows", POOLITE__PAGE_ROWS_MAX,
+		    &options->page_rows, failure);
+	case POOLITE__OPTION_CHUNK_ROWS:
+		return read_rows(reader, "chunk_rows", POOLITE__CHUNK_ROWS_MAX,
+		    &options->chunk_rows, failure);
 	case POOLITE__OPTION_MODE:
 		return read_choice(
 		    reader, "mode", "write", "read", &options->is_read, failure);
@@ -189,7 +195,7 @@ bool poolite__has_options(const struct poolite__options *options)
 {
 	return options &&
 	    (options->timeout_ms || options->is_read || options->abort_on_error ||
-		options->foreign_keys_off || options->page_rows);
+		options->foreign_keys_off || options->page_rows || options->chunk_rows);
 }
 
 int poolite__pack_options(
@@ -204,7 +210,7 @@ int poolite__pack_options(
 	msgpack_pack_map(&packer,
 	    (size_t)(options->timeout_ms != 0) + options->is_read +
 		options->abort_on_error + options->foreign_keys_off +
-		(size_t)(options->page_rows != 0));
+		(size_t)(options->page_rows != 0) + (size_t)(options->chunk_rows != 0));
 	if (options->timeout_ms) {
 		poolite__pack_cstr(&packer, "timeout_ms");
 		msgpack_pack_int64(&packer, options->timeout_ms);
@@ -224,6 +230,10 @@ int poolite__pack_options(
 	if (options->page_rows) {
 		poolite__pack_cstr(&packer, "page_rows");
 		msgpack_pack_uint32(&packer, options->page_rows);
+	}
+	if (options->chunk_rows) {
+		poolite__pack_cstr(&packer, "chunk_rows");
+		msgpack_pack_uint32(&packer, options->chunk_rows);
 	}
 	return buf->failed;
 }

@@ -47,6 +47,7 @@ enum poolite__option {
 	POOLITE__OPTION_ON_ERROR = 1 << 2,     /* begin: "continue" or "abort" */
 	POOLITE__OPTION_FOREIGN_KEYS = 1 << 3, /* script: bool */
 	POOLITE__OPTION_PAGE_ROWS = 1 << 4,    /* query: 1 to POOLITE__PAGE_ROWS_MAX */
+	POOLITE__OPTION_CHUNK_ROWS = 1 << 5,   /* batch: 1 to POOLITE__CHUNK_ROWS_MAX */
 };
 
 struct poolite__options {
@@ -55,6 +56,7 @@ struct poolite__options {
 	bool abort_on_error;   /* begin: on_error "abort" */
 	bool foreign_keys_off; /* script: foreign_keys false */
 	uint32_t page_rows;    /* query, fetch's rows; 0: not given */
+	uint32_t chunk_rows;   /* batch; 0: not given */
 };
 
 /**

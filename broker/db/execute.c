@@ -367,7 +367,7 @@ void execute_name_part(
 }
 
 int execute_batch(struct connection *connection, struct execution *execution,
-    struct poolite__reader rows, uint32_t count, struct poolite__failure *failure)
+    struct execute_rows *rows, struct poolite__failure *failure)
 {
 	struct statement statement;
 	int rc = execute_compile(connection, execution->sql, execution->sql_len,
@@ -379,12 +379,13 @@ int execute_batch(struct connection *connection, struct execution *execution,
 	if (rc)
 		return rc;
 	rc = execute_admit(connection, &statement, execution, failure);
-	for (uint32_t row = 1; rc == 0 && row <= count; row++) {
-		rc = poolite__read_args(&rows, &execution->args, failure);
+	for (uint32_t row = 1; rc == 0 && row <= rows->count; row++) {
+		rc = poolite__read_args(&rows->at, &execution->args, failure);
 		if (rc == 0)
 			rc = run_batch_row(connection, &statement, execution, failure);
 		if (rc)
-			execute_name_part(failure, "row", row, count);
+			execute_name_part(
+			    failure, "row", rows->before + row, rows->total);
 	}
 	statement_done(&statement);
 	return rc;

@@ -53,12 +53,20 @@ struct execution {
 int execute_statement(struct connection *connection, struct execution *execution,
     struct poolite__buf *out, struct poolite__failure *failure);
 
+/* Which rows of a batch are to run. */
+struct execute_rows {
+	struct poolite__reader at; /* the first one; moved on behind the last */
+	uint32_t before;           /* how many were before it, for errors */
+	uint32_t count;            /* how many to run */
+	uint32_t total;            /* of the whole batch, for errors */
+};
+
 /**
- * Run one text once for each of ${count} argument lists at ${rows}; sums
+ * Run one text once for each of the argument lists ${rows}; sums
  * changes.  Appends nothing.  Same results as above.
  */
 int execute_batch(struct connection *connection, struct execution *execution,
-    struct poolite__reader rows, uint32_t count, struct poolite__failure *failure);
+    struct execute_rows *rows, struct poolite__failure *failure);
 
 /** Add to ${failure} which part of a request failed: "(row 3 of 9)". */
 void execute_name_part(

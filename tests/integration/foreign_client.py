@@ -298,6 +298,27 @@ def batch_is_all_or_none(s):
 
 
 @test
+def batch_in_chunks_is_done_up_to_the_first_that_fails(s):
+    assert "chunk_rows" in s.hello()["features"]
+    make_leads(s, "b2")
+    sql = "INSERT INTO b2 (title) VALUES (?)"
+    equal(s.batch(sql, [["a"], ["b"], ["c"]], {"chunk_rows": 2}),
+          {"changes": 3, "last_insert_id": 3})
+    try:
+        s.batch(sql, [["d"], ["e"], ["f"], ["g"], ["a"], ["h"]], {"chunk_rows": 2})
+    except Refused as refusal:
+        equal(refusal.name, "CONSTRAINT")
+        assert "(row 5 of 6)" in refusal.message, refusal.message
+        equal((refusal.done, refusal.info["rows_done"]), ("part", 4))
+    else:
+        raise AssertionError("not refused")
+    equal(s.rows("SELECT title FROM b2 WHERE id > 3 ORDER BY id"), [["d"], ["e"], ["f"], ["g"]])
+    assert "rows_done" not in refused("CONSTRAINT", s.batch, sql, [["a"]], {"chunk_rows": 1}).info
+    for size in 0, -1, 1.0, "2", 1000001:
+        refused("BAD_REQUEST", s.batch, sql, [["i"]], {"chunk_rows": size}, message="chunk_rows")
+
+
+@test
 def transaction_gives_one_result_per_statement_or_none(s):
     make_leads(s, "t1")
     result = s.transaction([["INSERT INTO t1 (title) VALUES (?)", ["a"]],

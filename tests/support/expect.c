@@ -21,7 +21,7 @@ void expect_result(struct wire *wire, uint32_t msgid, const char *result)
 	CHECK_TEXT(expect_ok(wire, msgid), result);
 }
 
-const struct reply *expect_error(
+static const struct reply *expect_failure(
     struct wire *wire, uint32_t msgid, enum poolite_code code, const char *part)
 {
 	const struct reply *reply = wire_receive(wire, msgid);
@@ -40,6 +40,21 @@ const struct reply *expect_error(
 	if (part)
 		CHECK_HAS(reply->failure.message, part);
 	return reply;
+}
+
+const struct reply *expect_error(
+    struct wire *wire, uint32_t msgid, enum poolite_code code, const char *part)
+{
+	const struct reply *reply = expect_failure(wire, msgid, code, part);
+
+	CHECK_EQ(reply->failure.rows_done, 0);
+	return reply;
+}
+
+void expect_part(struct wire *wire, uint32_t msgid, enum poolite_code code,
+    int64_t rows_done, const char *part)
+{
+	CHECK_EQ(expect_failure(wire, msgid, code, part)->failure.rows_done, rows_done);
 }
 
 void expect_farewell(struct wire *wire, enum poolite_code code)

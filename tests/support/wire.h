@@ -73,6 +73,9 @@ void expect_result(struct wire *wire, uint32_t msgid, const char *result);
 /** It was refused with this code and done "no"; ${part} (may be NULL) is in the message. */
 const struct reply *expect_error(
     struct wire *wire, uint32_t msgid, enum poolite_code code, const char *part);
+/** The same of a batch in chunks whose first ${rows_done} rows are in: done "part", or "no". */
+void expect_part(struct wire *wire, uint32_t msgid, enum poolite_code code,
+    int64_t rows_done, const char *part);
 /** The broker says this in its last notification, and closes. */
 void expect_farewell(struct wire *wire, enum poolite_code code);
 /** The broker closes; answers before that are dropped. */

@@ -48,13 +48,15 @@ Test(failure, is_listed_in_the_protocol_with_number_name_and_meaning)
 
 Test(failure, says_what_the_format_says)
 {
-	struct poolite__failure failure = {.sqlite = 5, .is_unknown = true};
+	struct poolite__failure failure = {
+	    .sqlite = 5, .is_unknown = true, .rows_done = 3};
 
 	cr_assert(eq(int, poolite__fail(&failure, POOLITE_TOO_LARGE, "%d of %s", 3, "x"),
 	    POOLITE_TOO_LARGE));
 	cr_assert(eq(int, failure.code, POOLITE_TOO_LARGE));
 	cr_assert(eq(int, failure.sqlite, 0));
 	cr_assert(not(failure.is_unknown));
+	cr_assert(eq(i64, failure.rows_done, 0));
 	cr_assert_str_eq(failure.message, "3 of x");
 	poolite__fail(&failure, POOLITE_OUTCOME_UNKNOWN, "who knows");
 	cr_assert(failure.is_unknown);
@@ -146,10 +148,12 @@ Test(failure, comes_over_the_wire_as_it_was)
 		poolite__fail(&failure, code, "reason %d", code);
 		failure.sqlite = code % 2 ? 2067 : 0;
 		failure.is_unknown = code % 3 == 0;
+		failure.rows_done = code % 4 ? 0 : INT64_MAX + code;
 		cr_assert(eq(int, send_over(&failure, &got), 0));
 		cr_assert(eq(int, got.code, failure.code));
 		cr_assert(eq(int, got.sqlite, failure.sqlite));
 		cr_assert(eq(int, got.is_unknown, failure.is_unknown));
+		cr_assert(eq(i64, got.rows_done, failure.rows_done));
 		cr_assert_str_eq(got.message, failure.message);
 	}
 }
@@ -195,13 +199,44 @@ Test(failure, is_of_unknown_outcome_unless_done_says_no)
 	cr_assert(not(failure.is_unknown));
 }
 
+Test(failure, done_in_part_says_how_many_rows)
+{
+	static const struct {
+		const char *info;
+		bool is_unknown;
+		int64_t rows_done;
+	} table[] = {
+	    {"'done': 'part', 'rows_done': 7", false, 7},
+	    {"'rows_done': 7, 'done': 'part'", false, 7},
+	    {"'done': 'unknown', 'rows_done': 7", true, 7},
+	    {"'rows_done': 7", true, 7},
+	    /* Which part?  That is not known, then. */
+	    {"'done': 'part'", true, 0},
+	    {"'done': 'part', 'rows_done': 0", true, 0},
+	    /* What was not done has no rows. */
+	    {"'done': 'no', 'rows_done': 7", false, 0},
+	    {"'rows_done': 7, 'done': 'no'", false, 0},
+	};
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct poolite__failure failure;
+		char json[100];
+
+		snprintf(json, sizeof json, "[-5, 'x', {%s}]", table[i].info);
+		cr_assert(eq(int, read_json(json, &failure), 0), "%s", json);
+		cr_assert(eq(int, failure.is_unknown, table[i].is_unknown), "%s", json);
+		cr_assert(eq(i64, failure.rows_done, table[i].rows_done), "%s", json);
+	}
+}
+
 Test(failure, of_another_shape_is_refused)
 {
 	static const char *const table[] = {"null", "'oops'", "[]", "[-1]", "[-1, 'x']",
 	    "[0, 'x', {}]", "[1, 'x', {}]", "[-1.5, 'x', {}]", "['-1', 'x', {}]",
 	    "[-1, 5, {}]", "[-1, 'x', []]", "[-1, 'x', {'done': 1}]",
-	    "[-1, 'x', {'sqlite': 'x'}]", "[-1, 'x', {'sqlite': 4294967296}]",
-	    "[-4294967297, 'x', {}]"};
+	    "[-1, 'x', {'rows_done': 'x'}]", "[-1, 'x', {'rows_done': -1}]",
+	    "[-1, 'x', {'rows_done': 1.5}]", "[-1, 'x', {'sqlite': 'x'}]",
+	    "[-1, 'x', {'sqlite': 4294967296}]", "[-4294967297, 'x', {}]"};
 
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
 		struct poolite__failure failure;

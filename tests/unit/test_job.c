@@ -69,6 +69,57 @@ Test(job, waits_until_the_nearer_of_two_deadlines)
 	cr_assert_not(job_is_late(jobs[2], CLOCK_NEVER - 1));
 }
 
+/* What has just run, of a batch of six rows, brought it to ${rows}. */
+static void run_up_to(struct job *job, uint32_t rows)
+{
+	job->request.list_count = 6;
+	job->ahead.rows_done = rows;
+	job->ahead.changes = 10 * rows;
+}
+
+Test(job, goes_on_until_its_last_chunk_is_committed)
+{
+	struct job *job = jobs[0];
+
+	job_start(job, 100, 1000);
+	run_up_to(job, 4);
+	cr_assert_eq(job->chunks.rows_done, 0);
+	cr_assert(job_goes_on(job, 200, 500));
+	cr_assert_eq(job->chunks.rows_done, 4);
+	cr_assert_eq(job->chunks.changes, 40);
+	run_up_to(job, 6);
+	cr_assert_not(job_goes_on(job, 300, 600));
+	cr_assert_eq(job->chunks.rows_done, 6);
+}
+
+Test(job, that_is_no_batch_never_goes_on)
+{
+	cr_assert_not(job_goes_on(jobs[0], 200, 500));
+	run_up_to(jobs[1], 6); /* all at once */
+	cr_assert_not(job_goes_on(jobs[1], 200, 500));
+}
+
+Test(job, has_its_clocks_set_anew_for_each_chunk)
+{
+	struct job *job = jobs[0];
+
+	job->wait_until_ns = 150;
+	job->finish_by_ns = 5000;
+	job_start(job, 100, 1000);
+	run_up_to(job, 4);
+	cr_assert(job_goes_on(job, 900, 950));
+	cr_assert_not(job_is_late(job, 949));
+	cr_assert(job_is_late(job, 950));
+	cr_assert_eq(job->waits_since_ns, 900);
+	job_start(job, 940, 1000);
+	cr_assert_eq(job->started_ns, 100); /* that of the request */
+	cr_assert_eq(stop_reason(&job->stop, 1939), 0);
+	cr_assert_eq(stop_reason(&job->stop, 1940), POOLITE_QUERY_TIMEOUT);
+	job_start(job, 4500, 1000);
+	cr_assert_eq(stop_reason(&job->stop, 4999), 0);
+	cr_assert_eq(stop_reason(&job->stop, 5000), POOLITE_QUERY_TIMEOUT);
+}
+
 Test(job, given_reason_comes_before_its_deadline)
 {
 	atomic_store(&jobs[0]->stop.reason, POOLITE_CANCELLED);

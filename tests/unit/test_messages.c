@@ -278,6 +278,27 @@ static void pack_batch_answer(struct poolite__buf *buf)
 	poolite__pack_changes(buf, 2, 10);
 }
 
+static void pack_batch_in_chunks(struct poolite__buf *buf)
+{
+	const char *sql = "INSERT INTO book (title) VALUES (?)";
+	struct poolite_value values[] = {poolite_text("Lotta"), poolite_text("Michel"),
+	    poolite_text("Momo"), poolite_text("Madita")};
+	struct poolite__options options = {.chunk_rows = 2};
+
+	poolite__pack_batch(buf, 22, sql, count_of(sql), values, 1, 4, &options);
+}
+
+static void pack_part_error(struct poolite__buf *buf)
+{
+	struct poolite__failure failure;
+
+	poolite__fail(&failure, POOLITE_CONSTRAINT,
+	    "UNIQUE constraint failed: book.title (row 3 of 4)");
+	failure.sqlite = 2067;
+	failure.rows_done = 2;
+	poolite__pack_error_answer(buf, 22, &failure);
+}
+
 static void pack_transaction(struct poolite__buf *buf)
 {
 	struct poolite_value id = poolite_integer(7);
@@ -437,6 +458,8 @@ static const struct {
     {"[1, 6, [-5", pack_update_error},
     {"[0, 7, \"batch\"", pack_batch},
     {"[1, 7, null, {\"changes\"", pack_batch_answer},
+    {"[0, 22, \"batch\"", pack_batch_in_chunks},
+    {"[1, 22, [-5", pack_part_error},
     {"[0, 8, \"transaction\"", pack_transaction},
     {"[1, 8, null, {\"results\"", pack_transaction_answer},
     {"[0, 9, \"script\"", pack_script},
@@ -748,6 +771,9 @@ Test(params, may_be_short_or_skipped)
 	    "[0, 1, 'update', ['DELETE FROM t', null, {'timeout_ms': 31536000000}]]",
 	    "[0, 1, 'batch', ['DELETE FROM t', []]]",
 	    "[0, 1, 'batch', ['DELETE FROM t', [[], null, {}], {'timeout_ms': 1}]]",
+	    "[0, 1, 'batch', ['DELETE FROM t', [[]], {'chunk_rows': 1}]]",
+	    "[0, 1, 'batch', ['DELETE FROM t', [], {'chunk_rows': 1000000}]]",
+	    "[0, 1, 'batch', ['DELETE FROM t', [], {'chunk_rows': null}]]",
 	    "[0, 1, 'transaction', [[]]]",
 	    "[0, 1, 'transaction', [[['SELECT 1'], ['SELECT ?', [1]]], null]]",
 	    "[0, 1, 'script', ['']]",
@@ -810,7 +836,17 @@ Test(params, that_make_no_sense_are_refused_with_a_reason)
 	    {"[0, 1, 'batch', ['x']]", "an array of argument lists"},
 	    {"[0, 1, 'batch', ['x', null]]", "an array of argument lists"},
 	    {"[0, 1, 'batch', ['x', {}]]", "an array of argument lists"},
-	    {"[0, 1, 'batch', ['x', [], {'foreign_keys': true}]]", "no option"},
+	    {"[0, 1, 'batch', ['x', [], {'foreign_keys': true}]]",
+		"no option \"foreign_keys\" here; options are: timeout_ms, chunk_rows"},
+	    {"[0, 1, 'batch', ['x', [], {'chunk_rows': 0}]]", "chunk_rows is an integer"},
+	    {"[0, 1, 'batch', ['x', [], {'chunk_rows': -1}]]", "1 to 1000000"},
+	    {"[0, 1, 'batch', ['x', [], {'chunk_rows': 1000001}]]", "1 to 1000000"},
+	    {"[0, 1, 'batch', ['x', [], {'chunk_rows': 2.0}]]", "1 to 1000000"},
+	    {"[0, 1, 'batch', ['x', [], {'chunk_rows': '5'}]]", "1 to 1000000"},
+	    {"[0, 1, 'batch', ['x', [], {'chunk_rows': true}]]", "1 to 1000000"},
+	    {"[0, 1, 'update', ['x', [], {'chunk_rows': 5}]]",
+		"no option \"chunk_rows\""},
+	    {"[0, 1, 'query', ['x', [], {'chunk_rows': 5}]]", "no option \"chunk_rows\""},
 	    {"[0, 1, 'transaction', []]", "an array of statements"},
 	    {"[0, 1, 'transaction', ['SELECT 1']]", "an array of statements"},
 	    {"[0, 1, 'transaction', [[], {'on_error': 'abort'}]]", "no option"},
@@ -964,10 +1000,12 @@ Test(params, of_batch_are_rows_of_args)
 	uint32_t counts[4];
 
 	send_json(&sent,
-	    "[0, 1, 'batch', ['x', [[1, 2], null, {'a': 3}, []], {'timeout_ms': 5}]]");
+	    "[0, 1, 'batch', ['x', [[1, 2], null, {'a': 3}, []], {'timeout_ms': 5, "
+	    "'chunk_rows': 3}]]");
 	cr_assert(eq(int, poolite__read_params(&sent.request, NULL), 0));
 	cr_assert(eq(u32, sent.request.list_count, 4));
 	cr_assert(eq(i64, sent.request.options.timeout_ms, 5));
+	cr_assert(eq(u32, sent.request.options.chunk_rows, 3));
 	for (int i = 0; i < 4; i++) {
 		cr_assert(
 		    eq(int, poolite__read_args(&sent.request.list, &args, NULL), 0));
