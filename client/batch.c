@@ -95,29 +95,46 @@ static void name_row(
 		*place = '\0';
 }
 
-/* Message after message, inside ${tx}; ${room} is for the rows of each. */
-static int send_in_parts(struct poolite_tx *tx, const struct poolite__verb *batch,
-    const struct poolite__room *room, struct poolite_changes *changes,
-    struct poolite__failure *failure)
+/* How many rows the next message takes, from ${first} on.  A message that is not the last
+ * ends with a whole chunk, if it has one. */
+static size_t part_rows(
+    const struct poolite__verb *batch, size_t first, const struct poolite__room *room)
+{
+	const struct poolite_value *from =
+	    batch->columns > 0 ? batch->values + first * batch->columns : NULL;
+	size_t chunk_rows = (size_t)batch->chunk_rows;
+	struct poolite__room left = *room;
+	size_t rows =
+	    poolite__rows_that_fit(from, batch->columns, batch->rows - first, &left);
+
+	if (chunk_rows > 0 && rows > chunk_rows && first + rows < batch->rows)
+		rows -= rows % chunk_rows;
+	return rows;
+}
+
+/* Message after message; ${tx} not NULL: inside it.  ${room} is for the rows of each. */
+static int send_in_parts(struct poolite *handle, struct poolite_tx *tx,
+    const struct poolite__verb *batch, const struct poolite__room *room,
+    struct poolite_changes *changes, struct poolite__failure *failure)
 {
 	size_t first = 0;
 
 	while (first < batch->rows) {
-		struct poolite__room left = *room;
-		const struct poolite_value *from =
-		    batch->columns > 0 ? batch->values + first * batch->columns : NULL;
-		size_t rows = poolite__rows_that_fit(
-		    from, batch->columns, batch->rows - first, &left);
+		size_t rows = part_rows(batch, first, room);
 		struct poolite_changes part = {0, 0, 0};
 
 		if (rows == 0)
-			return too_large(first, failure);
-		if (send_rows(tx->handle, tx, batch, first, rows, &part, failure)) {
+			too_large(first, failure);
+		else if (send_rows(handle, tx, batch, first, rows, &part, failure))
 			name_row(failure, first, rows, batch->rows);
+		if (failure->code != POOLITE_OK) {
+			if (!tx) /* those that were answered stay */
+				failure->rows_done += (int64_t)first;
 			return failure->code;
 		}
 		changes->changes += part.changes;
-		changes->last_insert_id = part.last_insert_id;
+		if (part.changes > 0)
+			changes->last_insert_id = part.last_insert_id;
 		first += rows;
 	}
 	return 0;
@@ -132,7 +149,7 @@ static int send_in_own_transaction(struct poolite *handle,
 
 	if (poolite__begin(handle, POOLITE_WRITE | POOLITE_ABORT_ON_ERROR, &tx, failure))
 		return failure->code;
-	if (send_in_parts(tx, batch, room, changes, failure)) {
+	if (send_in_parts(handle, tx, batch, room, changes, failure)) {
 		struct poolite__failure ignored = {.code = POOLITE_OK};
 
 		poolite__rollback(tx, &ignored);
@@ -150,7 +167,7 @@ static int send_in_savepoint(struct poolite_tx *tx, const struct poolite__verb *
 
 	if (poolite__tx_simple(tx, "SAVEPOINT libpoolite_batch", failure))
 		return failure->code;
-	if (send_in_parts(tx, batch, room, changes, failure) == 0)
+	if (send_in_parts(tx->handle, tx, batch, room, changes, failure) == 0)
 		return poolite__tx_simple(tx, "RELEASE libpoolite_batch", failure);
 	/* Nothing to undo, and no harm done, if the error ended the transaction. */
 	if (poolite__tx_simple(tx, "ROLLBACK TO libpoolite_batch", &ignored) == 0)
@@ -179,8 +196,11 @@ static int send_large(struct poolite *handle, struct poolite_tx *tx,
 	if (poolite__rows_that_fit(batch->values, batch->columns, batch->rows, &left) ==
 	    batch->rows)
 		return send_rows(handle, tx, batch, 0, batch->rows, changes, failure);
-	return tx ? send_in_savepoint(tx, batch, &room, changes, failure)
-		  : send_in_own_transaction(handle, batch, &room, changes, failure);
+	if (tx)
+		return send_in_savepoint(tx, batch, &room, changes, failure);
+	if (batch->chunk_rows > 0)
+		return send_in_parts(handle, NULL, batch, &room, changes, failure);
+	return send_in_own_transaction(handle, batch, &room, changes, failure);
 }
 
 /* ---- the verb ------------------------------------------------------------ */
@@ -211,7 +231,16 @@ int poolite_batch(struct poolite *handle, const char *sql,
     const struct poolite_value *values, size_t columns, size_t rows,
     struct poolite_changes *changes, struct poolite_error *error)
 {
-	struct poolite__verb batch = poolite__batch_verb(sql, values, columns, rows);
+	return poolite_batch_in_chunks(
+	    handle, sql, values, columns, rows, 0, changes, error);
+}
+
+int poolite_batch_in_chunks(struct poolite *handle, const char *sql,
+    const struct poolite_value *values, size_t columns, size_t rows, int chunk_rows,
+    struct poolite_changes *changes, struct poolite_error *error)
+{
+	struct poolite__verb batch =
+	    poolite__batch_verb(sql, values, columns, rows, chunk_rows);
 
 	return run(handle, NULL, &batch, changes, error);
 }
@@ -220,7 +249,7 @@ int poolite_tx_batch(struct poolite_tx *tx, const char *sql,
     const struct poolite_value *values, size_t columns, size_t rows,
     struct poolite_changes *changes, struct poolite_error *error)
 {
-	struct poolite__verb batch = poolite__batch_verb(sql, values, columns, rows);
+	struct poolite__verb batch = poolite__batch_verb(sql, values, columns, rows, 0);
 
 	return run(poolite__handle_of(tx), tx, &batch, changes, error);
 }

@@ -16,17 +16,25 @@
 #define ANSWER_GRACE_MS    10000
 #define MAX_IDLE           16
 
+static enum poolite_outcome outcome_of(const struct poolite__failure *failure)
+{
+	if (failure->is_unknown)
+		return POOLITE_DONE_UNKNOWN;
+	return failure->rows_done > 0 ? POOLITE_DONE_PART : POOLITE_DONE_NO;
+}
+
 int poolite__report(struct poolite_error *error, const struct poolite__failure *failure)
 {
 	if (error) {
 		memset(error, 0, sizeof *error);
 		error->code = failure->code;
 		error->sqlite = failure->sqlite;
-		error->outcome =
-		    failure->is_unknown ? POOLITE_DONE_UNKNOWN : POOLITE_DONE_NO;
-		if (failure->code != POOLITE_OK)
+		if (failure->code != POOLITE_OK) {
+			error->outcome = outcome_of(failure);
+			error->rows_done = failure->rows_done;
 			snprintf(error->message, sizeof error->message, "%s",
 			    failure->message);
+		}
 	}
 	return failure->code;
 }

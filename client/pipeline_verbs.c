@@ -171,7 +171,16 @@ int poolite_send_batch(struct poolite_pipeline *pipeline, const char *sql,
     const struct poolite_value *values, size_t columns, size_t rows, uint64_t *ticket,
     struct poolite_error *error)
 {
-	struct poolite__verb verb = poolite__batch_verb(sql, values, columns, rows);
+	return poolite_send_batch_in_chunks(
+	    pipeline, sql, values, columns, rows, 0, ticket, error);
+}
+
+int poolite_send_batch_in_chunks(struct poolite_pipeline *pipeline, const char *sql,
+    const struct poolite_value *values, size_t columns, size_t rows, int chunk_rows,
+    uint64_t *ticket, struct poolite_error *error)
+{
+	struct poolite__verb verb =
+	    poolite__batch_verb(sql, values, columns, rows, chunk_rows);
 
 	return send_verb(pipeline, &verb, ticket, error);
 }

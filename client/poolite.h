@@ -73,6 +73,7 @@ extern "C" {
 enum poolite_outcome {
 	POOLITE_DONE_NO,      /* nothing happened in the database, not even in part */
 	POOLITE_DONE_UNKNOWN, /* it may or may not have happened: look before trying again */
+	POOLITE_DONE_PART, /* a batch in chunks: its first rows_done rows are in, no others */
 };
 
 /** Why a call failed.  Every call overwrites all of it, also on success. */
@@ -80,6 +81,9 @@ struct poolite_error {
 	enum poolite_code code; /* POOLITE_OK: it did not fail */
 	int sqlite;             /* SQLite's extended result code; 0: SQLite had no part */
 	enum poolite_outcome outcome;
+	/* A batch in chunks: how many of its first rows are in, for certain; with
+	 * POOLITE_DONE_UNKNOWN more of them may be.  Else 0. */
+	int64_t rows_done;
 	char message[512]; /* for people; UTF-8, "" on success */
 };
 
@@ -199,6 +203,24 @@ POOLITE_API int poolite_update(struct poolite *handle, const char *sql,
  */
 POOLITE_API int poolite_batch(struct poolite *handle, const char *sql,
     const struct poolite_value *values, size_t columns, size_t rows,
+    struct poolite_changes *changes, struct poolite_error *error);
+
+/**
+ * The same, but in several transactions: each ${chunk_rows} rows are committed by
+ * themselves, and in between others write whose turn it is.  For what is too long
+ * to keep all others waiting.  Nothing but the order of the rows binds the chunks
+ * together: the first one that fails ends the batch, and those before it stay.
+ *
+ *   chunk_rows  rows of a chunk, 1 to 1,000,000; the last one, and the last of each
+ *               message that it takes to send them all, may have fewer.  0: all rows
+ *               or none, as poolite_batch
+ *
+ * Then the error has outcome POOLITE_DONE_PART, and rows_done says how many rows are
+ * in: to go on, send the others.  POOLITE_DONE_NO: none is in.  POOLITE_DONE_UNKNOWN:
+ * besides the first rows_done further chunks may be, in order, each as a whole.
+ */
+POOLITE_API int poolite_batch_in_chunks(struct poolite *handle, const char *sql,
+    const struct poolite_value *values, size_t columns, size_t rows, int chunk_rows,
     struct poolite_changes *changes, struct poolite_error *error);
 
 /** One statement of poolite_transaction; all borrowed. */
@@ -436,6 +458,9 @@ POOLITE_API int poolite_send_update(struct poolite_pipeline *pipeline, const cha
 POOLITE_API int poolite_send_batch(struct poolite_pipeline *pipeline, const char *sql,
     const struct poolite_value *values, size_t columns, size_t rows, uint64_t *ticket,
     struct poolite_error *error);
+POOLITE_API int poolite_send_batch_in_chunks(struct poolite_pipeline *pipeline,
+    const char *sql, const struct poolite_value *values, size_t columns, size_t rows,
+    int chunk_rows, uint64_t *ticket, struct poolite_error *error);
 POOLITE_API int poolite_send_transaction(struct poolite_pipeline *pipeline,
     const struct poolite_statement *statements, size_t count, uint64_t *ticket,
     struct poolite_error *error);

@@ -24,14 +24,15 @@ struct poolite__verb poolite__statement_verb(enum poolite__method method, const 
 	    .rows = 1};
 }
 
-struct poolite__verb poolite__batch_verb(
-    const char *sql, const struct poolite_value *values, size_t columns, size_t rows)
+struct poolite__verb poolite__batch_verb(const char *sql,
+    const struct poolite_value *values, size_t columns, size_t rows, int chunk_rows)
 {
 	return (struct poolite__verb){.method = POOLITE__BATCH,
 	    .sql = sql,
 	    .values = values,
 	    .columns = columns,
-	    .rows = rows};
+	    .rows = rows,
+	    .chunk_rows = chunk_rows};
 }
 
 struct poolite__verb poolite__transaction_verb(
@@ -97,6 +98,10 @@ int poolite__verb_check(
 	if (__builtin_mul_overflow(verb->rows, verb->columns, &values))
 		return poolite__fail(
 		    failure, POOLITE_BAD_REQUEST, "rows times columns is no size");
+	if (verb->chunk_rows < 0 || verb->chunk_rows > (int)POOLITE__CHUNK_ROWS_MAX)
+		return poolite__fail(failure, POOLITE_BAD_REQUEST,
+		    "chunk_rows is 1 to %u; 0: all rows or none",
+		    POOLITE__CHUNK_ROWS_MAX);
 	if (verb->flags & ~(unsigned)POOLITE_FOREIGN_KEYS_OFF)
 		return poolite__fail(
 		    failure, POOLITE_BAD_REQUEST, "no such flag of poolite_script");
@@ -175,8 +180,9 @@ static int pack_transaction(const struct poolite__verb *verb, struct poolite__bu
 int poolite__verb_pack(const struct poolite__verb *verb, struct poolite__buf *buf,
     uint32_t msgid, int64_t timeout_ms)
 {
-	struct poolite__options options = {
-	    .timeout_ms = timeout_ms, .page_rows = verb->page_rows};
+	struct poolite__options options = {.timeout_ms = timeout_ms,
+	    .page_rows = verb->page_rows,
+	    .chunk_rows = (uint32_t)verb->chunk_rows};
 	size_t len = verb->sql ? strlen(verb->sql) : 0;
 
 	switch (verb->method) {
@@ -214,8 +220,9 @@ int poolite__long_batch_start(struct poolite__long_batch *batch,
     const struct poolite__verb *verb, struct poolite__buf *buf, uint32_t msgid,
     int64_t timeout_ms)
 {
-	*batch = (struct poolite__long_batch){
-	    .verb = verb, .options = {.timeout_ms = timeout_ms}};
+	*batch = (struct poolite__long_batch){.verb = verb,
+	    .options = {
+		.timeout_ms = timeout_ms, .chunk_rows = (uint32_t)verb->chunk_rows}};
 	return poolite__pack_batch_start(
 	    buf, msgid, verb->sql, strlen(verb->sql), verb->rows, &batch->options);
 }

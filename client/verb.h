@@ -19,6 +19,7 @@ struct poolite__verb {
 	size_t count;                               /* of them */
 	unsigned flags;                             /* a script's */
 	uint32_t page_rows;                         /* a query's; 0: all rows at once */
+	int chunk_rows; /* a batch's; 0: all rows in one transaction */
 };
 
 /** Where the answer goes; what is NULL is not wanted. */
@@ -31,8 +32,8 @@ struct poolite__into {
 /** A query or an update. */
 struct poolite__verb poolite__statement_verb(enum poolite__method method, const char *sql,
     const struct poolite_value *args, size_t args_count);
-struct poolite__verb poolite__batch_verb(
-    const char *sql, const struct poolite_value *values, size_t columns, size_t rows);
+struct poolite__verb poolite__batch_verb(const char *sql,
+    const struct poolite_value *values, size_t columns, size_t rows, int chunk_rows);
 struct poolite__verb poolite__transaction_verb(
     const struct poolite_statement *statements, size_t count);
 struct poolite__verb poolite__script_verb(const char *sql, unsigned flags);

@@ -312,7 +312,8 @@ static size_t append_pieces(struct poolite__long_batch *batch, struct poolite__b
 
 static void expect_same_bytes(const struct poolite__verb *verb, int64_t timeout_ms)
 {
-	struct poolite__options options = {.timeout_ms = timeout_ms};
+	struct poolite__options options = {
+	    .timeout_ms = timeout_ms, .chunk_rows = (uint32_t)verb->chunk_rows};
 	struct poolite__long_batch batch;
 	struct poolite__buf whole, pieces;
 
@@ -335,9 +336,11 @@ static void expect_same_bytes(const struct poolite__verb *verb, int64_t timeout_
 
 Test(client_batch, pieces_of_a_long_one_are_the_bytes_of_the_whole)
 {
-	struct poolite__verb verb = poolite__batch_verb("INSERT", values, 2, ROWS);
+	struct poolite__verb verb = poolite__batch_verb("INSERT", values, 2, ROWS, 0);
 
 	expect_same_bytes(&verb, 0);
+	expect_same_bytes(&verb, 1234);
+	verb.chunk_rows = 100;
 	expect_same_bytes(&verb, 1234);
 	for (size_t i = 0; i < sizeof values / sizeof *values; i++)
 		values[i] = poolite_named(i % 2 ? "b" : "a", values[i]);
