@@ -33,6 +33,7 @@ struct settings {
 	enum input_format input;
 	bool has_header; /* query: write one; batch: the input has one */
 	bool by_name;    /* batch: the SQL names its parameters, the header the cells */
+	int chunk_rows;  /* batch: rows of one transaction; 0: all */
 	bool all_text;
 	bool foreign_keys_off;
 	const char *null_text; /* NULL: none given */

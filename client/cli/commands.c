@@ -102,8 +102,31 @@ static int run_update(
 
 /* ---- batch and script ---------------------------------------------------- */
 
+/* After an error of a batch in chunks, say how far it came, and where to go on. */
+static void tell_how_far(const struct poolite_error *error,
+    const struct settings *settings, const struct input *input)
+{
+	const char *heading =
+	    settings->has_header ? ", with the heading before it (--header)" : "";
+	size_t done = (size_t)error->rows_done;
+
+	if (done >= input->rows)
+		return;
+	if (error->outcome == POOLITE_DONE_PART)
+		hint(
+		    "the first %zu of %zu rows are in the database, and no others: go on "
+		    "from line %zu of the input%s",
+		    done, input->rows, input->lines[done], heading);
+	else if (error->outcome == POOLITE_DONE_UNKNOWN && settings->chunk_rows > 0)
+		hint(
+		    "%zu of %zu rows are in the database for certain; those from line %zu "
+		    "of the input on may be, in order, up to the end of a chunk",
+		    done, input->rows, input->lines[done]);
+}
+
 /* After an error of a row, say where that is. */
-static int complain_of_batch(const struct poolite_error *error, const struct input *input)
+static int complain_of_batch(const struct poolite_error *error,
+    const struct settings *settings, const struct input *input)
 {
 	const char *place = strrchr(error->message, '(');
 	int status = complain_of(error);
@@ -112,6 +135,7 @@ static int complain_of_batch(const struct poolite_error *error, const struct inp
 	if (place && sscanf(place, "(row %zu of %zu)", &row, &rows) == 2 && row > 0 &&
 	    row <= rows && rows == input->rows)
 		hint("row %zu is on line %zu of the input", row, input->lines[row - 1]);
+	tell_how_far(error, settings, input);
 	return status;
 }
 
@@ -187,12 +211,12 @@ static int run_batch(
 	if (status == EXIT_OK) {
 		input_show_saving(&input);
 		watch_begin(&watch, db);
-		poolite_batch(db, words[0], input.values, input.columns, input.rows,
-		    &changes, &error);
+		poolite_batch_in_chunks(db, words[0], input.values, input.columns,
+		    input.rows, settings.chunk_rows, &changes, &error);
 		watch_end(&watch);
 		input_show_nothing(&input);
 		if (error.code != POOLITE_OK)
-			status = complain_of_batch(&error, &input);
+			status = complain_of_batch(&error, &settings, &input);
 		else
 			show_changes(&output, &changes);
 	}
@@ -398,10 +422,15 @@ const struct command commands[] = {
 	"infinities come in as TEXT.  --header: the first line is no row; where the SQL names\n"
 	"its parameters (:title) it says which column is which, else they go by position.\n"
 	"--format jsonl: a line is an array, or an object whose keys name the parameters.\n"
+	"--chunk-rows N: a long batch keeps all other writers waiting.  With this it is not\n"
+	"all or none: each N rows are committed by themselves, and others have their turn in\n"
+	"between.  The first error ends it, with status 1; the rows of the chunks before stay,\n"
+	"and it is said how many they are, and from which line of the input to go on.\n"
 	"\n"
 	"  poolite batch --format csv --header 'INSERT INTO leads(title, source) VALUES (?, ?)' "
 	"< leads.csv\n"
-	"  poolite batch --format jsonl 'INSERT INTO leads(title) VALUES (:title)' < leads.jsonl\n",
+	"  poolite batch --format jsonl 'INSERT INTO leads(title) VALUES (:title)' < leads.jsonl\n"
+	"  poolite batch --format csv --chunk-rows 1000 'INSERT INTO words VALUES (?)' < words\n",
 	TAKES_OUTPUT | TAKES_HEADER | TAKES_NULL | TAKES_TEXT | TAKES_INPUT, 1, 1,
 	run_batch},
     {"script", "FILE", "run a file of statements as one transaction",

@@ -9,6 +9,8 @@
 
 /* The longest timeout: its milliseconds are an int. */
 #define SECONDS_MAX (INT_MAX / 1000)
+/* What poolite_batch_in_chunks takes. */
+#define CHUNK_ROWS_MAX 1000000
 /* How long to try for a broker: as the library does, or only to see whether one is there. */
 #define CONNECT_TIMEOUT_MS   5000
 #define IMPATIENT_TIMEOUT_MS 1000
@@ -28,6 +30,7 @@ enum {
 	OPTION_TEXT,
 	OPTION_FORMAT,
 	OPTION_KEYS_OFF,
+	OPTION_CHUNK_ROWS,
 };
 
 static const struct option long_options[] = {
@@ -45,6 +48,7 @@ static const struct option long_options[] = {
     {"text", no_argument, NULL, OPTION_TEXT},
     {"format", required_argument, NULL, OPTION_FORMAT},
     {"foreign-keys-off", no_argument, NULL, OPTION_KEYS_OFF},
+    {"chunk-rows", required_argument, NULL, OPTION_CHUNK_ROWS},
     {NULL, 0, NULL, 0},
 };
 
@@ -59,6 +63,7 @@ static unsigned wanted_by(int option)
 	case OPTION_HEADER: return TAKES_HEADER;
 	case OPTION_NULL: return TAKES_NULL;
 	case OPTION_TEXT: return TAKES_TEXT;
+	case OPTION_CHUNK_ROWS:
 	case OPTION_FORMAT: return TAKES_INPUT;
 	case OPTION_KEYS_OFF: return TAKES_KEYS;
 	default: return 0;
@@ -105,7 +110,8 @@ static void write_command_help(const struct command *command)
 		puts("  --format csv|jsonl              what the standard input is\n"
 		     "  --header                        CSV: its first line is no row\n"
 		     "  --null TEXT                     CSV: that, unquoted, is NULL\n"
-		     "  --text                          CSV: all cells are TEXT");
+		     "  --text                          CSV: all cells are TEXT\n"
+		     "  --chunk-rows N                  commit after each N rows");
 	else if (command->takes & TAKES_HEADER)
 		puts("  --header                        write the names first");
 	if (command->takes & TAKES_NULL && !(command->takes & TAKES_INPUT))
@@ -131,6 +137,20 @@ static bool read_seconds(const char *option, const char *text, int *ms)
 		return false;
 	}
 	*ms = (int)(seconds * 1000 + 0.5);
+	return true;
+}
+
+static bool read_chunk_rows(const char *text, int *rows)
+{
+	size_t digits = strspn(text, "0123456789");
+	unsigned long number = strtoul(text, NULL, 10); /* too large: ULONG_MAX */
+
+	if (digits == 0 || text[digits] || number == 0 || number > CHUNK_ROWS_MAX) {
+		complain("--chunk-rows wants a number of rows, from 1 to %d, not %s",
+		    CHUNK_ROWS_MAX, text);
+		return false;
+	}
+	*rows = (int)number;
 	return true;
 }
 
@@ -164,6 +184,7 @@ static bool take(struct settings *settings, int option, const char *value)
 	case OPTION_TEXT: settings->all_text = true; return true;
 	case OPTION_FORMAT: return read_format(value, &settings->input);
 	case OPTION_KEYS_OFF: settings->foreign_keys_off = true; return true;
+	case OPTION_CHUNK_ROWS: return read_chunk_rows(value, &settings->chunk_rows);
 	default: return false;
 	}
 }
@@ -193,6 +214,7 @@ static const char *placeholder_of(int option)
 	case OPTION_SOCKET: return "PATH";
 	case OPTION_NULL: return "TEXT";
 	case OPTION_FORMAT: return "csv or jsonl";
+	case OPTION_CHUNK_ROWS: return "N";
 	default: return "SECONDS";
 	}
 }

@@ -168,6 +168,79 @@ Test(cli_batch, a_batch_is_all_or_nothing)
 	EXPECT_WITH("poolite batch --format csv " INSERT, "", "0\t0\n");
 }
 
+Test(cli_batch, in_chunks_what_is_in_stays)
+{
+	static const char count[] = "poolite query 'SELECT count(*), max(id) FROM leads'";
+
+	EXPECT_WITH("poolite batch --format csv --chunk-rows 2 "
+		    "'INSERT INTO leads(id) VALUES (?)'",
+	    "1\n2\n3\n", "3\t3\n");
+	EXPECT_FAILURE_WITH("poolite batch --format csv --chunk-rows 2 "
+			    "'INSERT INTO leads(id) VALUES (?)'",
+	    "4\n\"5\"\n6\n7\n8\n1\n9\n", 1,
+	    "(row 6 of 7)\n"
+	    "hint: row 6 is on line 6 of the input\n"
+	    "hint: the first 4 of 7 rows are in the database, and no others: go on from "
+	    "line 5 of the input\n");
+	EXPECT(count, "7\t7\n");
+	/* As it says. */
+	EXPECT("printf '4\\n5\\n6\\n7\\n8\\n10\\n9\\n' | tail -n +5 | poolite batch "
+	       "--format csv --chunk-rows 2 'INSERT INTO leads(id) VALUES (?)'",
+	    "3\t9\n");
+	EXPECT(count, "10\t10\n");
+	/* The first chunk: nothing is in, and nothing is said of it. */
+	EXPECT_FAILURE_WITH("poolite batch --format csv --chunk-rows 2 "
+			    "'INSERT INTO leads(id) VALUES (?)'",
+	    "11\n1\n12\n", 1, "hint: row 2 is on line 2 of the input");
+	CHECK(!strstr(shell_output, "are in the database"), "%s", shell_output);
+	EXPECT(count, "10\t10\n");
+}
+
+Test(cli_batch, in_chunks_one_goes_on_below_the_heading)
+{
+	EXPECT_FAILURE_WITH("poolite batch --format csv --header --chunk-rows 1 "
+			    "'INSERT INTO leads(title, id) VALUES (:title, :id)'",
+	    "id,title\n1,\"two\nlines\"\n2,b\n1,c\n", 1,
+	    "hint: row 3 is on line 5 of the input\n"
+	    "hint: the first 2 of 3 rows are in the database, and no others: go on from "
+	    "line 5 of the input, with the heading before it (--header)\n");
+}
+
+Test(cli_batch, in_chunks_over_several_messages)
+{
+	struct poolited small;
+
+	poolited_start(&small, "--max-frame-bytes", "65536");
+	setenv("POOLITE_SOCKET", small.socket, 1);
+	CHECK_EQ(shell_run("poolite update 'CREATE TABLE t(id PRIMARY KEY)'"), 0);
+	EXPECT_FAILURE("{ seq 40000; echo 7; seq 40001 49999; } | poolite batch "
+		       "--format csv --chunk-rows 1000 'INSERT INTO t VALUES (?)'",
+	    1,
+	    "hint: the first 40000 of 50000 rows are in the database, and no others: go "
+	    "on from line 40001 of the input\n");
+	EXPECT("poolite query 'SELECT count(*) FROM t'", "40000\n");
+	poolited_end(&small);
+}
+
+Test(cli_batch, chunks_are_so_many_rows)
+{
+	static const char *const sizes[] = {
+	    "0", "-1", "1000001", "x", "1.5", "''", "1x", "99999999999999999999999"};
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		char line[200];
+
+		snprintf(line, sizeof line,
+		    "poolite batch --format csv --chunk-rows %s " INSERT, sizes[i]);
+		EXPECT_FAILURE_WITH(line, "a,1\n", 2,
+		    "--chunk-rows wants a number of rows, from 1 to 1000000, not ");
+	}
+	EXPECT_FAILURE("poolite batch --chunk-rows", 2, "--chunk-rows: N is missing");
+	EXPECT_FAILURE(
+	    "poolite query --chunk-rows 5 'SELECT 1'", 2, "query takes no --chunk-rows");
+	EXPECT("poolite query 'SELECT count(*) FROM leads'", "0\n");
+}
+
 /* ---- scripts ------------------------------------------------------------- */
 
 Test(cli_batch, a_script_comes_from_a_file_or_the_input)
