@@ -31,11 +31,11 @@ void ledger_make_database(const char *path)
 	direct_close(db);
 }
 
-/* What the clients had noted when the check began, and how many parts are there. */
+/* What the clients had noted when the check began, and which parts are there. */
 struct snapshot {
 	uint32_t used[LEDGER_CLIENTS];
 	uint8_t *states[LEDGER_CLIENTS]; /* owns */
-	uint8_t *parts[LEDGER_CLIENTS];  /* owns; found in the database */
+	uint8_t *parts[LEDGER_CLIENTS];  /* owns; found in the database: a bit each */
 };
 
 static void take_snapshot(struct ledger *ledger, struct snapshot *snapshot)
@@ -65,18 +65,19 @@ static void read_rows(
     sqlite3 *db, struct snapshot *snapshot, struct ledger_verdict *verdict)
 {
 	sqlite3_stmt *stmt = NULL;
-	int rc =
-	    sqlite3_prepare_v2(db, "SELECT client, seq FROM ledger", -1, &stmt, NULL);
+	int rc = sqlite3_prepare_v2(
+	    db, "SELECT client, seq, part FROM ledger", -1, &stmt, NULL);
 
 	while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		int64_t client = sqlite3_column_int64(stmt, 0);
 		int64_t seq = sqlite3_column_int64(stmt, 1);
+		int64_t part = sqlite3_column_int64(stmt, 2);
 		rc = SQLITE_OK;
 		if (client < 0 || client >= LEDGER_CLIENTS || seq < 0 ||
-		    seq >= snapshot->used[client])
+		    seq >= snapshot->used[client] || part < 0 || part >= LEDGER_PARTS)
 			verdict->ghosts++;
 		else
-			snapshot->parts[client][seq]++;
+			snapshot->parts[client][seq] |= (uint8_t)(1u << part);
 	}
 	sqlite3_finalize(stmt);
 	if (rc != SQLITE_DONE) {
@@ -85,17 +86,54 @@ static void read_rows(
 	}
 }
 
-static void judge(
-    struct ledger_verdict *verdict, unsigned state, unsigned parts, unsigned found)
+/* Of how many parts there have to be, and may be, as far as is known. */
+static unsigned least_parts(unsigned state, const struct ledger_entry *entry)
 {
+	switch (state) {
+	case LEDGER_OK: return entry->parts;
+	case LEDGER_PART:
+	case LEDGER_UNKNOWN: return entry->done;
+	default: return 0;
+	}
+}
+
+static unsigned most_parts(unsigned state, const struct ledger_entry *entry)
+{
+	switch (state) {
+	case LEDGER_NO: return 0;
+	case LEDGER_PART: return entry->done;
+	default: return entry->parts;
+	}
+}
+
+/* Whether ${found} parts, bit by bit, are the first ones, in whole chunks. */
+static bool is_whole(const struct ledger_entry *entry, unsigned found)
+{
+	unsigned count = (unsigned)__builtin_popcount(found);
+
+	if (found & (found + 1))
+		return false;
+	return count == entry->parts ||
+	    count % (entry->chunk ? entry->chunk : entry->parts) == 0;
+}
+
+static void judge(struct ledger_verdict *verdict, unsigned state,
+    const struct ledger_entry *entry, unsigned found)
+{
+	unsigned count = (unsigned)__builtin_popcount(found);
+
 	verdict->checked++;
-	verdict->present += found > 0;
-	if (found > 0 && state == LEDGER_NO)
+	verdict->present += count > 0;
+	if (count > 0 && most_parts(state, entry) == 0)
 		verdict->ghosts++;
-	else if (found == 0 && state == LEDGER_OK)
+	else if (count == 0 && least_parts(state, entry) > 0)
 		verdict->lost++;
-	else if (found > 0 && found != parts)
+	else if (!is_whole(entry, found))
 		verdict->torn++;
+	else if (count < least_parts(state, entry))
+		verdict->lost++;
+	else if (count > most_parts(state, entry))
+		verdict->ghosts++;
 }
 
 /* The start of what it says, on one line. */
@@ -135,8 +173,8 @@ void ledger_check(struct ledger *ledger, const char *path, struct ledger_verdict
 	read_rows(db, &snapshot, verdict);
 	for (unsigned i = 0; i < LEDGER_CLIENTS; i++) {
 		for (uint32_t seq = 0; seq < snapshot.used[i]; seq++)
-			judge(verdict, snapshot.states[i][seq],
-			    ledger->entries[i][seq].parts, snapshot.parts[i][seq]);
+			judge(verdict, snapshot.states[i][seq], &ledger->entries[i][seq],
+			    snapshot.parts[i][seq]);
 	}
 	check_pragma(db, "PRAGMA integrity_check", "ok", verdict);
 	check_pragma(db, "PRAGMA foreign_key_check", "", verdict);
@@ -197,6 +235,8 @@ static void report_codes(const struct ledger *ledger)
 
 void ledger_report(const struct ledger *ledger, const struct ledger_verdict *verdict)
 {
+	if (!ledger->options.skips_mistakes)
+		report_at_least("batches done in part", (double)ledger->in_part, 1);
 	report_exactly("lost", (double)verdict->lost, 0);
 	report_exactly("ghost", (double)verdict->ghosts, 0);
 	report_exactly("torn", (double)verdict->torn, 0);

@@ -12,7 +12,6 @@
 #include "tests/support/check.h"
 #include "tests/support/process.h"
 
-#define PARTS_MAX 8
 /* Every so many acknowledged requests a client looks whether it sees the last one. */
 #define LOOK_EVERY 8
 
@@ -65,16 +64,23 @@ static void tell(
 	    error ? error->message : "");
 }
 
-static struct ledger_entry *intend(struct client *client, unsigned parts)
+static struct ledger_entry *intend_in_chunks(
+    struct client *client, unsigned parts, unsigned chunk)
 {
 	struct ledger *ledger = client->ledger;
 	uint32_t seq = ledger->used[client->index];
 	struct ledger_entry *entry = &ledger->entries[client->index][seq];
 
 	entry->parts = (uint8_t)parts;
+	entry->chunk = (uint8_t)chunk;
 	atomic_store(&entry->state, LEDGER_INTENDED);
 	atomic_store(&ledger->used[client->index], seq + 1);
 	return entry;
+}
+
+static struct ledger_entry *intend(struct client *client, unsigned parts)
+{
+	return intend_in_chunks(client, parts, 0);
 }
 
 static void note_ok(struct client *client, struct ledger_entry *entry)
@@ -84,16 +90,48 @@ static void note_ok(struct client *client, struct ledger_entry *entry)
 	client->acks++;
 }
 
+/* Whether an error's rows_done can be: whole chunks, and not all of them. */
+static bool is_some_chunks(
+    const struct ledger_entry *entry, const struct poolite_error *error)
+{
+	if (!entry || !entry->chunk)
+		return error->rows_done == 0;
+	return error->rows_done >= 0 && error->rows_done < entry->parts &&
+	    error->rows_done % entry->chunk == 0;
+}
+
+static void note_outcome(
+    struct ledger *ledger, struct ledger_entry *entry, const struct poolite_error *error)
+{
+	static const enum ledger_state states[] = {
+	    [POOLITE_DONE_NO] = LEDGER_NO,
+	    [POOLITE_DONE_UNKNOWN] = LEDGER_UNKNOWN,
+	    [POOLITE_DONE_PART] = LEDGER_PART,
+	};
+	_Atomic uint64_t *const counts[] = {
+	    [POOLITE_DONE_NO] = &ledger->refusals,
+	    [POOLITE_DONE_UNKNOWN] = &ledger->unknowns,
+	    [POOLITE_DONE_PART] = &ledger->in_part,
+	};
+
+	atomic_fetch_add(counts[error->outcome], 1);
+	if (!is_some_chunks(entry, error)) {
+		atomic_fetch_add(&ledger->wrong, 1);
+		tell(ledger, "rows_done are no whole chunks", error);
+	}
+	if (!entry)
+		return;
+	entry->done = (uint8_t)error->rows_done;
+	atomic_store(&entry->state, states[error->outcome]);
+}
+
 static void note_error(struct client *client, struct ledger_entry *entry,
     const struct poolite_error *error, bool is_mistake)
 {
 	struct ledger *ledger = client->ledger;
 	uint32_t bit = LEDGER_CODE(error->code);
-	bool is_unknown = error->outcome == POOLITE_DONE_UNKNOWN;
 
-	if (entry)
-		atomic_store(&entry->state, is_unknown ? LEDGER_UNKNOWN : LEDGER_NO);
-	atomic_fetch_add(is_unknown ? &ledger->unknowns : &ledger->refusals, 1);
+	note_outcome(ledger, entry, error);
 	atomic_fetch_add(&ledger->codes[-error->code], 1);
 	if (!(is_mistake && error->code == POOLITE_CONSTRAINT) &&
 	    !(ledger->options.tolerated & bit)) {
@@ -138,17 +176,27 @@ static void insert_one(struct client *client)
 	    poolite_update(client->handle, INSERT, values, 4, NULL, &error), &error);
 }
 
+/* The chunks of a batch: none for half of them. */
+static unsigned chance_chunk(struct client *client, unsigned parts)
+{
+	if (chance_below(&client->chance, 2))
+		return 0;
+	return 1 + (unsigned)chance_below(&client->chance, parts);
+}
+
 static void insert_batch(struct client *client)
 {
-	unsigned parts = 2 + (unsigned)chance_below(&client->chance, PARTS_MAX - 1);
-	struct ledger_entry *entry = intend(client, parts);
-	struct poolite_value values[PARTS_MAX][4];
+	unsigned parts = 2 + (unsigned)chance_below(&client->chance, LEDGER_PARTS - 1);
+	unsigned chunk = chance_chunk(client, parts);
+	struct ledger_entry *entry = intend_in_chunks(client, parts, chunk);
+	struct poolite_value values[LEDGER_PARTS][4];
 	struct poolite_error error;
 
 	for (unsigned i = 0; i < parts; i++)
 		fill(client, entry, i, values[i]);
 	note(client, entry,
-	    poolite_batch(client->handle, INSERT, values[0], 4, parts, NULL, &error),
+	    poolite_batch_in_chunks(
+		client->handle, INSERT, values[0], 4, parts, (int)chunk, NULL, &error),
 	    &error);
 }
 
@@ -229,23 +277,29 @@ static void make_mistake(struct client *client)
 	tell(client->ledger, mistakes[which], NULL);
 }
 
-/* A batch whose last row is refused. */
+/* A batch one row of which is refused: with it goes its chunk, or all. */
 static void make_batch_mistake(struct client *client)
 {
-	struct ledger_entry *entry = intend(client, 3);
-	struct poolite_value values[3][4];
+	unsigned parts = 3 + (unsigned)chance_below(&client->chance, LEDGER_PARTS - 2);
+	unsigned bad = 1 + (unsigned)chance_below(&client->chance, parts - 1);
+	unsigned chunk = chance_chunk(client, parts);
+	unsigned done = chunk ? bad / chunk * chunk : 0;
+	struct ledger_entry *entry = intend_in_chunks(client, parts, chunk);
+	struct poolite_value values[LEDGER_PARTS][4];
 	struct poolite_error error;
 
-	fill(client, entry, 0, values[0]);
-	fill(client, entry, 1, values[1]);
-	fill(client, entry, 0, values[2]);
-	if (poolite_batch(client->handle, INSERT, values[0], 4, 3, NULL, &error)) {
+	for (unsigned i = 0; i < parts; i++)
+		fill(client, entry, i == bad ? 0 : i, values[i]);
+	if (poolite_batch_in_chunks(client->handle, INSERT, values[0], 4, parts,
+		(int)chunk, NULL, &error) == 0)
+		note_ok(client, entry);
+	else
 		note_error(client, entry, &error, true);
-		return;
+	if (error.code == POOLITE_OK ||
+	    (error.code == POOLITE_CONSTRAINT && error.rows_done != done)) {
+		atomic_fetch_add(&client->ledger->wrong, 1);
+		tell(client->ledger, "a batch with the same row twice", &error);
 	}
-	note_ok(client, entry);
-	atomic_fetch_add(&client->ledger->wrong, 1);
-	tell(client->ledger, "a batch with the same row twice", NULL);
 }
 
 /* ---- reads --------------------------------------------------------------------- */

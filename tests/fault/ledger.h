@@ -18,6 +18,7 @@
 
 #define LEDGER_CLIENTS 16
 #define LEDGER_ENTRIES (1 << 17) /* requests of one client */
+#define LEDGER_PARTS   8         /* of one request, at most */
 
 /* What is known of a request. */
 enum ledger_state {
@@ -26,11 +27,14 @@ enum ledger_state {
 	LEDGER_OK,
 	LEDGER_NO,
 	LEDGER_UNKNOWN,
+	LEDGER_PART, /* of a batch in chunks: its first ones are done */
 };
 
 struct ledger_entry {
 	_Atomic uint8_t state;
 	uint8_t parts;
+	uint8_t chunk; /* parts of a chunk; 0: all of them or none */
+	uint8_t done;  /* parts that are in, as the error said */
 };
 
 /* How the clients behave. */
@@ -57,6 +61,7 @@ struct ledger {
 	_Atomic uint64_t acks;     /* requests answered OK */
 	_Atomic uint64_t refusals; /* errors with outcome no, mistakes included */
 	_Atomic uint64_t unknowns; /* errors with outcome unknown */
+	_Atomic uint64_t in_part;  /* errors with outcome part */
 	_Atomic uint64_t
 	    bystanders; /* errors that neither the request nor the fault explains */
 	_Atomic uint64_t
@@ -73,10 +78,10 @@ struct ledger {
 struct ledger_verdict {
 	uint64_t checked; /* requests held against the database */
 	uint64_t present; /* of them, in the database */
-	uint64_t lost;    /* answered OK, but absent */
+	uint64_t lost;    /* answered OK or as done in part, but absent */
+	uint64_t ghosts;  /* answered as not done, but present; or intended by nobody */
 	uint64_t
-	    ghosts;    /* answered with outcome no, but present; or intended by nobody */
-	uint64_t torn; /* partly there */
+	    torn; /* partly there; in chunks: not in the first ones, as a whole each */
 	uint64_t damaged; /* integrity_check or foreign_key_check complained */
 };
 
