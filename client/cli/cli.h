@@ -7,7 +7,8 @@
 /** Exit statuses. */
 enum exit_status {
 	EXIT_OK = 0,
-	EXIT_FAILED = 1,    /* an error of the broker's, of the input, of the output */
+	EXIT_FAILED = 1,    /* an error of the broker's, of the input, of the output; also
+			     * when a batch in chunks was done in part */
 	EXIT_USAGE = 2,     /* nonsense on the command line */
 	EXIT_NO_BROKER = 3, /* nothing was sent */
 	EXIT_UNKNOWN = 4,   /* the outcome is unknown */

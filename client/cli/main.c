@@ -94,9 +94,11 @@ int complain_of(const struct poolite_error *error)
 	complain("%s: %s", poolite_code_name(error->code), error->message);
 	if (advice)
 		hint("%s", advice);
-	if (error->code == POOLITE_NO_BROKER)
-		return EXIT_NO_BROKER;
-	return error->outcome == POOLITE_DONE_UNKNOWN ? EXIT_UNKNOWN : EXIT_FAILED;
+	switch (error->outcome) {
+	case POOLITE_DONE_UNKNOWN: return EXIT_UNKNOWN;
+	case POOLITE_DONE_PART: return EXIT_FAILED; /* a broker was there before */
+	default: return error->code == POOLITE_NO_BROKER ? EXIT_NO_BROKER : EXIT_FAILED;
+	}
 }
 
 static int perform(const struct task *task)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/support/check.h"
@@ -211,6 +212,43 @@ Test(cli, an_unknown_outcome_is_status_4)
 	fake_broker_stop(&fake);
 	fake_broker_start(&fake, fake_serve);
 	EXPECT_FAILURE("poolite health", 1, "the disk is full");
+	fake_broker_end(&fake);
+}
+
+/* Take one batch, and be gone. */
+static void leave_after_a_batch(struct fake_broker *self)
+{
+	int fd = fake_accept(self);
+	struct fake_request request;
+	bool goes_on = true;
+
+	while (goes_on && fake_read(self, fd, &request)) {
+		goes_on = request.request.method != POOLITE__BATCH;
+		if (!goes_on) { /* before the answer: nothing more is to go out */
+			shutdown(self->listen_fd, SHUT_RDWR);
+			shutdown(fd, SHUT_RD);
+		}
+		fake_answer(self, fd, &request);
+		fake_request_release(&request);
+	}
+	close(fd);
+}
+
+Test(cli, a_broker_that_leaves_in_the_midst_of_chunks_is_status_1)
+{
+	struct fake_broker fake;
+
+	fake_broker_init(&fake);
+	fake.max_frame_bytes = 100000;
+	setenv("POOLITE_SOCKET", fake.path, 1);
+	fake_broker_start(&fake, leave_after_a_batch);
+	/* Not 3, for which nothing was sent; or 4, when it was just being sent. */
+	EXPECT_FAILURE("seq 20000 | poolite batch --connect-timeout 0.1 --format csv "
+		       "--chunk-rows 5000 x",
+	    1,
+	    "hint: the first 5000 of 20000 rows are in the database, and no others: go on "
+	    "from line 5001 of the input\n");
+	CHECK_HAS(shell_output, "poolite: NO_BROKER: ");
 	fake_broker_end(&fake);
 }
 
