@@ -78,8 +78,7 @@ struct job {
 
 	struct poolite__request request; /* points into message */
 	int64_t received_ns;
-	int64_t
-	    waits_since_ns; /* for a connection: received_ns, or its last chunk's end */
+	int64_t waits_since_ns; /* received_ns, or the end of its last chunk */
 	int64_t wait_until_ns;  /* not started by then: POOL_TIMEOUT */
 	int64_t finish_by_ns;   /* options.timeout_ms, or CLOCK_NEVER */
 	int64_t started_ns;     /* its first chunk; 0: not yet */
@@ -96,15 +95,16 @@ struct job {
 	bool is_read;        /* a plain request whose text is known to read only */
 
 	/* What its thread tells the loop. */
-	bool needs_writer; /* a reader found that the text writes; nothing was done */
-	bool is_write;     /* the text writes */
-	bool is_short;     /* examined: the text may run on the loop */
-	struct job_chunks chunks; /* of a batch; committed */
-	struct job_chunks ahead;  /* the same with the chunk that has just run */
-	bool has_ended;           /* of a transaction's or cursor's job: that is over */
-	bool breaks_reader;       /* the connection must be replaced */
+	bool needs_writer;  /* a reader found that the text writes; nothing was done */
+	bool is_write;      /* the text writes */
+	bool is_short;      /* examined: the text may run on the loop */
+	bool has_ended;     /* of a transaction's or cursor's job: that is over */
+	bool breaks_reader; /* the connection must be replaced */
 	struct poolite__failure failure; /* code 0: the answer is complete */
 	struct poolite__buf answer;      /* the whole message to send; empty on failure */
+
+	struct job_chunks chunks; /* of a batch: what is committed */
+	struct job_chunks ahead;  /* the same with what has just run */
 
 	size_t message_len;
 	struct poolite__budget *budget; /* message_len was taken from it */
