@@ -9,10 +9,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "broker/db/internal.h"
 #include "broker/log.h"
 #include "broker/net/internal.h"
+#include "broker/transaction.h"
 #include "proto/answer.h"
 #include "proto/frame.h"
 #include "proto/json.h"
@@ -141,6 +143,8 @@ void house_check(struct house *house)
 void house_turn(struct house *house)
 {
 	uv_run(&house->broker->loop->uv, UV_RUN_NOWAIT);
+	/* Answers go out before the loop would block, in its next turn. */
+	uv_run(&house->broker->loop->uv, UV_RUN_NOWAIT);
 }
 
 bool house_wait(struct house *house, int ms)
@@ -149,6 +153,21 @@ bool house_wait(struct house *house, int ms)
 	    .fd = uv_backend_fd(&house->broker->loop->uv), .events = POLLIN};
 
 	return poll(&loop, 1, ms) > 0;
+}
+
+bool house_is_busy(struct house *house)
+{
+	struct pool *pool = &house->broker->pool;
+	struct holder holder = writer_holder(pool->writer);
+	struct transaction *transaction;
+
+	for (unsigned i = 0; i < pool->count; i++)
+		if (pool->readers[i]->running)
+			return true;
+	DL_FOREACH (house->broker->transactions, transaction)
+		if (transaction->running && transaction->state != TRANSACTION_BEGINNING)
+			return true;
+	return !holder.in_transaction && (holder.is_held || writer_waiting(pool->writer));
 }
 
 void house_elapse(struct house *house, int ms)

@@ -35,6 +35,8 @@ void house_check(struct house *house);
 void house_turn(struct house *house);
 /** Wait until something happens in the loop, for ${ms} at most.  False: nothing did. */
 bool house_wait(struct house *house, int ms);
+/** Whether a statement may be under way: what is quiet need not be stuck. */
+bool house_is_busy(struct house *house);
 /** Put the clock forward, by at most 900 ms, and tick. */
 void house_elapse(struct house *house, int ms);
 
