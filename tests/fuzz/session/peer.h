@@ -9,12 +9,12 @@
 #define PEER_CURSORS 4
 
 struct peer {
-	struct house *house;      /* borrowed */
-	int fd;                   /* owns; -1: not connected */
-	bool is_half_closed;      /* sends no more */
-	bool saw_end;             /* everything has come that will */
-	bool was_closed;          /* here, before everything came */
-	bool said_farewell;       /* the broker, with a notification */
+	struct house *house; /* borrowed */
+	int fd;              /* owns; -1: not connected */
+	bool is_half_closed; /* sends no more */
+	bool saw_end;        /* everything has come that will */
+	bool was_closed;     /* here, before everything came */
+	int farewell;        /* the code of the broker's last notification; 0: none */
 	struct poolite__buf sent; /* owns: all bytes, that is */
 	struct poolite__buf out;  /* owns: not sent yet */
 	struct poolite__buf in;   /* owns: a message that is not whole yet */
