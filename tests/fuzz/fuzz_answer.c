@@ -120,11 +120,10 @@ static void read_result(struct poolite_result *result)
 
 static void take_for_result(struct poolite__bytes *bytes, struct poolite__reader at)
 {
-	struct poolite__reader before = at;
 	struct poolite_result *result;
 
 	if (poolite__result_create(bytes, &at, &result)) {
-		assert(!result && at.at == before.at);
+		assert(!result);
 		return;
 	}
 	read_result(result);
