@@ -50,6 +50,7 @@ void peer_flush(struct peer *peer)
 		if (sent < 0 && errno == EAGAIN) {
 			/* The socket is full: let the broker take some, while answers come. */
 			house_turn(peer->house);
+			peer->is_deaf = false;
 			if (!peer_read(peer))
 				house_elapse(peer->house, 10);
 			continue;
@@ -150,7 +151,7 @@ bool peer_read(struct peer *peer)
 {
 	bool got_some = false;
 
-	while (!peer->saw_end) {
+	while (!peer->saw_end && !peer->is_deaf) {
 		ssize_t got;
 
 		assert(poolite__buf_reserve(&peer->in, 16384) == 0);
@@ -243,7 +244,7 @@ void peer_check(const struct peer *peer)
 	struct poolite__buf wanted, got;
 	bool is_broken;
 
-	if (peer->was_closed)
+	if (peer->was_closed || (peer->was_deaf && peer->house->has_elapsed))
 		return;
 	assert(peer->saw_end && peer->in.len == 0);
 	poolite__buf_init(&wanted, SIZE_MAX / 4, NULL);

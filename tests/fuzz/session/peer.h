@@ -14,6 +14,8 @@ struct peer {
 	bool is_half_closed; /* sends no more */
 	bool saw_end;        /* everything has come that will */
 	bool was_closed;     /* here, before everything came */
+	bool is_deaf;        /* does not read for now */
+	bool was_deaf;       /* the broker may have lost patience */
 	int farewell;        /* the code of the broker's last notification; 0: none */
 	struct poolite__buf sent; /* owns: all bytes, that is */
 	struct poolite__buf out;  /* owns: not sent yet */

@@ -35,7 +35,7 @@
 	X(SEND)   /* what gathered; its first a bytes before the others */               \
 	X(PEER)   /* client a is meant from now on, connected if it is not */            \
 	X(WAIT)   /* until it has its answers, or nothing happens any more */            \
-	X(TURN)   /* of the loop, once */                                                \
+	X(TURN)   /* of the loop, once; a odd: the client stops reading */               \
 	X(ELAPSE) /* some time passes */                                                 \
 	X(HALF_CLOSE)                                                                    \
 	X(HANG_UP)                                                                       \
