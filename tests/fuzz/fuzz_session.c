@@ -214,7 +214,7 @@ static void check_ledger(struct sequence *sequence)
 		return;
 	ledger = house_ask(
 	    sequence->house, "query", "SELECT ',' || group_concat(k) || ',' FROM ledger");
-	for (unsigned i = 0; i < sequence->entries_count; i++) {
+	for (unsigned i = 0; ledger && i < sequence->entries_count; i++) {
 		struct entry *entry = &sequence->entries[i];
 		char number[16];
 		int code;

@@ -200,7 +200,7 @@ char *house_ask(struct house *house, const char *method, const char *sql)
 	struct poolite__buf buf;
 	struct poolite__answer answer;
 	json_t *json;
-	char *text;
+	char *text = NULL;
 	int fd = house_connect(house);
 
 	poolite__buf_init(&buf, SIZE_MAX / 4, NULL);
@@ -224,12 +224,14 @@ char *house_ask(struct house *house, const char *method, const char *sql)
 			house_wait(house, 10);
 	}
 	assert(poolite__read_answer(buf.data, buf.len, &answer) == 0);
-	if (answer.failure.code)
-		fprintf(stderr, "house: %s: %s\n", sql, answer.failure.message);
-	assert(answer.failure.code == POOLITE_OK);
-	json = poolite__json(&answer.result);
-	text = json_dumps(json, JSON_ENCODE_ANY);
-	json_decref(json);
+	if (answer.failure.code == POOLITE_OK) {
+		json = poolite__json(&answer.result);
+		text = json_dumps(json, JSON_ENCODE_ANY);
+		json_decref(json);
+	} else {
+		/* A sequence may have left a WAL so large that nothing more fits. */
+		assert(answer.failure.code == POOLITE_TOO_LARGE);
+	}
 	poolite__buf_release(&buf);
 	close(fd);
 	while (house_turn(house), house->broker->sessions.handles > 0)
@@ -298,25 +300,26 @@ static void start(struct house *house)
 /* Undo what a sequence did to the database.  False: not like this. */
 static bool tidy(struct house *house)
 {
-	char *schema;
+	char *schema, *rows;
 	bool is_same;
 
 	if (atomic_load(&house->broker->database.commit_seq) == house->clean_seq)
 		return true;
 	schema = house_ask(house, "query", schema_text);
-	if (strcmp(schema, house->schema) != 0) {
+	if (schema && strcmp(schema, house->schema) != 0) {
 		free(schema);
 		free(house_ask(house, "script", forget_more));
 		schema = house_ask(house, "query", schema_text);
 	}
-	is_same = strcmp(schema, house->schema) == 0;
+	is_same = schema && strcmp(schema, house->schema) == 0;
 	free(schema);
 	if (!is_same)
 		return false;
-	free(house_ask(house, "script", first_rows));
+	rows = house_ask(house, "script", first_rows);
+	free(rows);
 	settle(house);
 	house->clean_seq = atomic_load(&house->broker->database.commit_seq);
-	return true;
+	return rows != NULL;
 }
 
 void house_ready(struct house *house)

@@ -43,7 +43,8 @@ void house_elapse(struct house *house, int ms);
 /** A new session; the descriptor is the client's end, non-blocking. */
 int house_connect(struct house *house);
 
-/** One request on a session of its own, to its end.  Its result as JSON, for free(). */
+/** One request on a session of its own, to its end.  Its result as JSON, for free().
+ *  NULL: refused as too large for the WAL. */
 char *house_ask(struct house *house, const char *method, const char *sql);
 
 #endif
