@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-/** Threads that the caller starts from now on get no signals; ${before} is for thread_signals_on. */
+/** Threads that the caller starts from now on get no signals but their own faults'; ${before} is for thread_signals_on. */
 void thread_signals_off(sigset_t *before);
 void thread_signals_on(const sigset_t *before);
 
