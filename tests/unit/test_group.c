@@ -1,0 +1,738 @@
+/* Group commit on a real database, without threads: what tests with a broker cannot order
+ * by will.  A COMMIT fails as told, a member takes as long as told, and what was posted
+ * back is seen in its order.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "broker/group.h"
+#include "broker/work.h"
+#include "proto/script.h"
+#include "proto/statement.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define JOBS_MAX     16
+
+/* ---- what group.c calls, with a hand in between -------------------------------------
+ * The linker sends these calls here (--wrap); other tests find what they always find. */
+
+static bool is_ours; /* this process tests groups */
+static struct job *posted[JOBS_MAX];
+static size_t posted_count;
+static unsigned commits;    /* asked for so far */
+static int commit_codes[8]; /* how the first ones fail; 0: as they do */
+static unsigned runs;       /* of members, so far */
+static unsigned hooked_run; /* behind this one ... */
+static void (*hook)(void);  /* ... something happens */
+static unsigned switches;   /* of foreign keys, so far */
+static unsigned failing_switch;
+
+void __real_job_finish(struct job *job);
+void __wrap_job_finish(struct job *job);
+int __real_database_commit(
+    struct database *database, struct connection *on, struct poolite__failure *failure);
+int __wrap_database_commit(
+    struct database *database, struct connection *on, struct poolite__failure *failure);
+int __real_work_run(struct database *database, struct connection *on, struct job *job,
+    const struct work_place *place, bool *has_savepoint);
+int __wrap_work_run(struct database *database, struct connection *on, struct job *job,
+    const struct work_place *place, bool *has_savepoint);
+bool __real_connection_set_foreign_keys(struct connection *on, bool is_on);
+bool __wrap_connection_set_foreign_keys(struct connection *on, bool is_on);
+
+void __wrap_job_finish(struct job *job)
+{
+	if (is_ours)
+		posted[posted_count++] = job;
+	else
+		__real_job_finish(job);
+}
+
+int __wrap_database_commit(
+    struct database *database, struct connection *on, struct poolite__failure *failure)
+{
+	unsigned which = commits++;
+
+	if (!is_ours || which >= COUNT(commit_codes) || commit_codes[which] == 0)
+		return __real_database_commit(database, on, failure);
+	connection_rollback(on); /* as connection_commit() does for what it is sure of */
+	return poolite__fail(
+	    failure, (enum poolite_code)commit_codes[which], "as the test wants it");
+}
+
+int __wrap_work_run(struct database *database, struct connection *on, struct job *job,
+    const struct work_place *place, bool *has_savepoint)
+{
+	int rc = __real_work_run(database, on, job, place, has_savepoint);
+
+	if (is_ours && ++runs == hooked_run)
+		hook();
+	return rc;
+}
+
+bool __wrap_connection_set_foreign_keys(struct connection *on, bool is_on)
+{
+	bool done = __real_connection_set_foreign_keys(on, is_on);
+
+	return ++switches != failing_switch && done;
+}
+
+/* ---- a writer without a thread ------------------------------------------------------ */
+
+static char folder[64], path[96];
+static struct settings settings;
+static struct clock clock_;
+static struct poolite__budget budget;
+static struct database database;
+static struct writer *writer;
+
+static void run_sql(const char *sql)
+{
+	struct execution execution = {.sql = sql,
+	    .sql_len = strlen(sql),
+	    .result = EXECUTE_CHANGES,
+	    .can_write = true};
+	struct poolite__failure failure;
+	struct poolite__buf out;
+
+	poolite__buf_init(&out, SIZE_MAX, NULL);
+	cr_assert_eq(execute_statement(writer->connection, &execution, &out, &failure), 0,
+	    "%s: %s", sql, failure.message);
+	poolite__buf_release(&out);
+}
+
+static void set_up(void)
+{
+	struct poolite__failure failure;
+	FILE *file;
+
+	is_ours = true;
+	strcpy(folder, "/tmp/poolite-group-XXXXXX");
+	cr_assert_not_null(mkdtemp(folder));
+	snprintf(path, sizeof path, "%s/db", folder);
+	file = fopen(path, "w");
+	cr_assert_not_null(file);
+	fclose(file);
+	clock_init(&clock_);
+	budget.max = SIZE_MAX;
+	settings = (struct settings){.synchronous = SYNCHRONOUS_FULL,
+	    .foreign_keys = true,
+	    .cache_bytes = 1 << 20,
+	    .max_result_bytes = 1 << 20,
+	    .query_timeout_ns = CLOCK_NEVER};
+	database = (struct database){
+	    .path = path, .settings = &settings, .clock = &clock_, .budget = &budget};
+	pthread_mutex_init(&database.refusing, NULL);
+	writer = calloc(1, sizeof *writer);
+	cr_assert_not_null(writer);
+	writer->database = &database;
+	pthread_mutex_init(&writer->mutex, NULL);
+	cr_assert_eq(
+	    database_connect(&database, CONNECTION_WRITER, &writer->connection, &failure),
+	    0, "%s", failure.message);
+	run_sql("CREATE TABLE t (id INTEGER PRIMARY KEY)");
+	run_sql("CREATE TABLE child (p REFERENCES t)");
+	cr_assert_eq(connection_remember_files(writer->connection, &failure), 0);
+	connection_saw_foreign_commit(writer->connection);
+}
+
+static void tear_down(void)
+{
+	char command[96];
+
+	while (posted_count > 0)
+		job_free(posted[--posted_count]);
+	database_disconnect(&database, writer->connection);
+	cr_expect_eq(budget.used, 0, "%zu bytes are still counted", (size_t)budget.used);
+	free(writer);
+	snprintf(command, sizeof command, "rm -r %s", folder);
+	cr_assert_eq(system(command), 0);
+}
+
+TestSuite(group, .init = set_up, .fini = tear_down, .timeout = 60);
+
+/* A job of the message in ${message}, which is released. */
+static struct job *job_of(struct poolite__buf *message)
+{
+	struct job *job = job_create(message->data, message->len, &budget);
+	bool has_msgid;
+
+	poolite__buf_release(message);
+	cr_assert_not_null(job);
+	cr_assert_eq(poolite__read_request(
+			 job->message, job->message_len, &job->request, &has_msgid, NULL),
+	    0);
+	cr_assert_eq(poolite__read_params(&job->request, NULL), 0);
+	return job;
+}
+
+static struct job *update(const char *sql)
+{
+	struct poolite__options options = {0};
+	struct poolite__buf message;
+
+	poolite__buf_init(&message, SIZE_MAX, NULL);
+	poolite__pack_statement(
+	    &message, 7, POOLITE__UPDATE, sql, strlen(sql), NULL, 0, &options);
+	return job_of(&message);
+}
+
+static struct job *insert(int id)
+{
+	char sql[64];
+
+	snprintf(sql, sizeof sql, "INSERT INTO t VALUES (%d)", id);
+	return update(sql);
+}
+
+/* Inserts of 1 .. ${count}. */
+static void inserts(struct job **members, int count)
+{
+	for (int i = 0; i < count; i++)
+		members[i] = insert(i + 1);
+}
+
+static struct job *script_without_keys(const char *sql)
+{
+	struct poolite__options options = {.foreign_keys_off = true};
+	struct poolite__buf message;
+
+	poolite__buf_init(&message, SIZE_MAX, NULL);
+	poolite__pack_script(&message, 7, sql, strlen(sql), &options);
+	return job_of(&message);
+}
+
+/* How many rows ${table} holds. */
+static int rows_of(const char *table)
+{
+	char sql[64];
+	struct execution execution = {.sql = sql, .result = EXECUTE_ROWS};
+	struct poolite__failure failure;
+	struct poolite__reader rows;
+	struct poolite__result result;
+	struct poolite__buf out;
+	uint32_t columns;
+	int64_t count;
+
+	snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", table);
+	execution.sql_len = strlen(sql);
+	poolite__buf_init(&out, SIZE_MAX, NULL);
+	cr_assert_eq(execute_statement(writer->connection, &execution, &out, &failure), 0,
+	    "%s", failure.message);
+	rows = poolite__reader_over(out.data, out.len);
+	cr_assert_eq(poolite__read_result(&rows, &result), 0);
+	cr_assert_eq(poolite__read_array(&result.rows, &columns), 0);
+	cr_assert_eq(poolite__read_int64(&result.rows, &count), 0);
+	poolite__buf_release(&out);
+	return (int)count;
+}
+
+static void expect_idle(void)
+{
+	cr_expect_not(connection_in_transaction(writer->connection));
+}
+
+/* The first posted ones are ${count} members from ${members} on, in their order, and OK. */
+static void expect_posted_ok(struct job **members, size_t count)
+{
+	cr_expect_eq(posted_count, count, "%zu", posted_count);
+	for (size_t i = 0; i < posted_count; i++) {
+		cr_expect_eq(posted[i], members[i], "%zu", i);
+		cr_expect_eq((int)posted[i]->failure.code, 0, "%zu: %s", i,
+		    posted[i]->failure.message);
+		cr_expect_gt(posted[i]->answer.len, 0);
+	}
+}
+
+static void expect_failed(const struct job *job, enum poolite_code code)
+{
+	cr_expect_eq((int)job->failure.code, (int)code, "%d: %s", (int)job->failure.code,
+	    job->failure.message);
+	cr_expect_eq(job->answer.len, 0, "an error, and an answer beside it");
+}
+
+/* ---- hooks --------------------------------------------------------------------------- */
+
+static void behind_run(unsigned which, void (*what)(void))
+{
+	hooked_run = runs + which;
+	hook = what;
+}
+
+static void take_longer_than_a_group_may(void)
+{
+	struct timespec pause = {.tv_nsec = GROUP_TIME_NS + CLOCK_NS_PER_MS};
+
+	nanosleep(&pause, NULL);
+}
+
+static void end_the_transaction(void)
+{
+	connection_rollback(writer->connection);
+}
+
+static void let_ten_seconds_pass(void)
+{
+	atomic_fetch_add(&clock_.now_ns, 10 * CLOCK_NS_PER_SEC);
+}
+
+static void meet_damage(void)
+{
+	database_refuse_writes(&database, POOLITE_CORRUPT, "damaged, says the test");
+}
+
+/* ---- groups ---------------------------------------------------------------------------- */
+
+Test(group, commits_once_and_answers_in_order)
+{
+	struct job *members[5];
+
+	inserts(members, 5);
+	cr_expect_eq(group_commit(writer, members, 5), 5);
+	expect_posted_ok(members, 5);
+	cr_expect_eq(commits, 1);
+	cr_expect_eq(rows_of("t"), 5);
+	cr_expect_eq(writer->counters.groups, 1);
+	cr_expect_eq(writer->counters.members, 5);
+	cr_expect_eq(writer->counters.largest_group, 5);
+	cr_expect_eq(writer->counters.group_replays, 0);
+	cr_expect_eq(writer->counters.foreign_commits, 0);
+	cr_expect_not(writer->has_lone_texts);
+	expect_idle();
+	members[0] = insert(6);
+	cr_expect_eq(group_commit(writer, members, 1), 1);
+	cr_expect_eq(writer->counters.groups, 2);
+	cr_expect_eq(writer->counters.members, 6);
+	cr_expect_eq(writer->counters.largest_group, 5);
+}
+
+Test(group, leaves_over_those_for_which_there_is_no_time)
+{
+	struct job *members[4];
+
+	inserts(members, 4);
+	behind_run(2, take_longer_than_a_group_may);
+	cr_expect_eq(group_commit(writer, members, 4), 2);
+	expect_posted_ok(members, 2);
+	cr_expect_eq(rows_of("t"), 2);
+	cr_expect_eq(writer->counters.members, 2);
+	cr_expect_eq(members[2]->started_ns, 0);
+	cr_expect_eq(group_commit(writer, members + 2, 2), 2);
+	expect_posted_ok(members, 4);
+}
+
+Test(group, takes_its_first_member_however_long_it_runs)
+{
+	struct job *members[2];
+
+	inserts(members, 2);
+	behind_run(1, take_longer_than_a_group_may);
+	cr_expect_eq(group_commit(writer, members, 2), 1);
+	expect_posted_ok(members, 1);
+	job_free(members[1]);
+}
+
+Test(group, late_member_is_refused_and_not_run)
+{
+	struct job *members[3];
+
+	inserts(members, 3);
+	members[1]->wait_until_ns = clock_now(&clock_);
+	members[1]->received_ns = clock_now(&clock_);
+	cr_expect_eq(group_commit(writer, members, 3), 3);
+	cr_expect_eq(posted_count, 3);
+	cr_expect_eq(runs, 2);
+	cr_expect_eq(rows_of("t"), 2);
+	expect_failed(members[1], POOLITE_POOL_TIMEOUT);
+	cr_expect_eq((int)members[2]->failure.code, 0);
+}
+
+Test(group, failed_member_s_rows_go_and_the_others_stay)
+{
+	struct job *members[3] = {
+	    insert(1), update("INSERT OR FAIL INTO t VALUES (2), (3), (1)"), insert(4)};
+
+	cr_expect_eq(group_commit(writer, members, 3), 3);
+	expect_failed(members[1], POOLITE_CONSTRAINT);
+	cr_expect_eq(rows_of("t"), 2);
+	cr_expect_eq(commits, 1);
+	cr_expect_eq(writer->counters.members, 3);
+	cr_expect_eq(writer->counters.group_replays, 0);
+}
+
+Test(group, failed_commit_is_the_error_of_those_that_had_none)
+{
+	struct job *members[3] = {
+	    insert(1), update("INSERT INTO t VALUES (1)"), insert(2)};
+
+	commit_codes[0] = POOLITE_STORAGE;
+	cr_expect_eq(group_commit(writer, members, 3), 3);
+	cr_expect_eq(posted_count, 3);
+	expect_failed(members[0], POOLITE_STORAGE);
+	expect_failed(members[1], POOLITE_CONSTRAINT);
+	expect_failed(members[2], POOLITE_STORAGE);
+	cr_expect_eq(writer->counters.groups, 0);
+	cr_expect_eq(rows_of("t"), 0);
+}
+
+Test(group, refused_writes_are_the_error_of_all)
+{
+	struct job *members[2];
+
+	inserts(members, 2);
+	meet_damage();
+	cr_expect_eq(group_commit(writer, members, 2), 2);
+	cr_expect_eq(posted_count, 2);
+	expect_failed(members[0], POOLITE_CORRUPT);
+	expect_failed(members[1], POOLITE_CORRUPT);
+	cr_expect_eq(commits + runs, 0);
+	expect_idle();
+}
+
+Test(group, lock_of_another_process_is_the_error_of_all)
+{
+	struct connection *other;
+	struct poolite__failure failure;
+	struct job *members[2];
+
+	inserts(members, 2);
+	cr_assert_eq(database_connect(&database, CONNECTION_WRITER, &other, &failure), 0);
+	cr_assert_eq(connection_begin_write(other, &failure), 0);
+	cr_expect_eq(group_commit(writer, members, 2), 2);
+	expect_failed(members[0], POOLITE_BUSY);
+	expect_failed(members[1], POOLITE_BUSY);
+	cr_expect_eq(runs, 0);
+	connection_rollback(other);
+	database_disconnect(&database, other);
+}
+
+Test(group, member_that_meets_damage_undoes_all_of_it)
+{
+	struct job *members[3];
+
+	inserts(members, 3);
+	behind_run(2, meet_damage);
+	cr_expect_eq(group_commit(writer, members, 3), 3);
+	cr_expect_eq(posted_count, 3);
+	for (int i = 0; i < 3; i++)
+		expect_failed(members[i], POOLITE_CORRUPT);
+	cr_expect_eq(commits, 0);
+	cr_expect_eq(runs, 2);
+	cr_expect_eq(rows_of("t"), 0);
+	expect_idle();
+}
+
+Test(group, foreign_commits_are_counted_and_warned_of_once)
+{
+	struct connection *own = writer->connection, *other;
+	struct poolite__failure failure;
+	struct job *job;
+
+	cr_assert_eq(database_connect(&database, CONNECTION_WRITER, &other, &failure), 0);
+	for (int i = 1; i <= 3; i++) {
+		writer->connection = other;
+		if (i != 2)
+			run_sql("INSERT INTO t DEFAULT VALUES");
+		writer->connection = own;
+		job = insert(10 * i);
+		group_commit(writer, &job, 1);
+		cr_expect_eq(writer->counters.foreign_commits, i == 3 ? 2 : 1);
+		cr_expect_eq(writer->warned_of_foreigners,
+		    connection_sqlite_version_number() < 3051003);
+	}
+	database_disconnect(&database, other);
+}
+
+/* ---- groups that are torn down ------------------------------------------------------------ */
+
+#define TEARS "INSERT OR ROLLBACK INTO t VALUES (1), (1)"
+
+Test(group, who_tears_it_down_is_answered_first_and_the_others_run_again)
+{
+	struct job *members[4] = {insert(1), insert(2), update(TEARS), insert(3)};
+	struct job *culprit = members[2];
+
+	cr_expect_eq(group_commit(writer, members, 4), 4);
+	cr_expect_eq(posted_count, 4);
+	cr_expect_eq(posted[0], culprit);
+	expect_failed(culprit, POOLITE_CONSTRAINT);
+	for (int i = 0; i < 3; i++) {
+		cr_expect_eq(posted[1 + i], members[i], "%d", i);
+		cr_expect_eq((int)members[i]->failure.code, 0);
+	}
+	cr_expect_eq(runs, 3 + 3);
+	cr_expect_eq(rows_of("t"), 3);
+	cr_expect_eq(commits, 1);
+	cr_expect_eq(writer->counters.group_replays, 1);
+	cr_expect_eq(writer->counters.groups, 1);
+	cr_expect(writer->has_lone_texts);
+}
+
+Test(group, who_tears_down_what_is_its_own_alone_is_no_replay)
+{
+	struct job *culprit = update(TEARS);
+	struct job *members[1] = {culprit};
+
+	cr_expect_eq(group_commit(writer, members, 1), 1);
+	cr_expect_eq(posted_count, 1);
+	expect_failed(culprit, POOLITE_CONSTRAINT);
+	cr_expect_eq(writer->counters.group_replays, 0);
+	cr_expect_eq(commits, 0);
+}
+
+Test(group, replay_leaves_nobody_over)
+{
+	struct job *members[4] = {update(TEARS), insert(1), insert(2), insert(3)};
+
+	behind_run(2, take_longer_than_a_group_may);
+	cr_expect_eq(group_commit(writer, members, 4), 4);
+	cr_expect_eq(posted_count, 4);
+	cr_expect_eq(rows_of("t"), 3);
+	cr_expect_eq(commits, 1);
+}
+
+Test(group, time_lost_through_a_culprit_is_forgiven)
+{
+	struct job *members[3] = {update(TEARS), insert(1), insert(2)};
+	int64_t soon_ns = clock_now(&clock_) + CLOCK_NS_PER_SEC;
+
+	members[1]->finish_by_ns = soon_ns;
+	members[2]->wait_until_ns = soon_ns;
+	behind_run(1, let_ten_seconds_pass);
+	cr_expect_eq(group_commit(writer, members, 3), 3);
+	cr_expect_eq(rows_of("t"), 2);
+	cr_expect_eq(members[0]->finish_by_ns, soon_ns + 10 * CLOCK_NS_PER_SEC);
+	cr_expect_eq(members[1]->wait_until_ns, soon_ns + 10 * CLOCK_NS_PER_SEC);
+	cr_expect_eq(members[0]->wait_until_ns, CLOCK_NEVER);
+	for (size_t i = 1; i < posted_count; i++)
+		cr_expect_eq((int)posted[i]->failure.code, 0);
+}
+
+Test(group, after_three_replays_the_rest_runs_one_by_one)
+{
+	struct job *members[7] = {insert(2), update(TEARS), update(TEARS), update(TEARS),
+	    update(TEARS), update(TEARS), insert(3)};
+	struct job *original[7];
+	/* The three that tore it down, then the others as they stood. */
+	static const int order[7] = {1, 2, 3, 0, 4, 5, 6};
+
+	memcpy(original, members, sizeof original);
+	cr_expect_eq(group_commit(writer, members, 7), 7);
+	cr_expect_eq(posted_count, 7);
+	for (int i = 0; i < 7; i++)
+		cr_expect_eq(posted[i], original[order[i]], "%d", i);
+	for (int i = 1; i < 6; i++)
+		expect_failed(original[i], POOLITE_CONSTRAINT);
+	cr_expect_eq((int)original[0]->failure.code, 0);
+	cr_expect_eq((int)original[6]->failure.code, 0);
+	cr_expect_eq(rows_of("t"), 2);
+	cr_expect_eq(commits, 2, "each with its own");
+	cr_expect_eq(writer->counters.group_replays, 3);
+	cr_expect_eq(writer->counters.largest_group, 1);
+}
+
+Test(group, end_of_the_transaction_without_an_error_is_our_own_bug)
+{
+	struct job *members[2], *culprit;
+
+	inserts(members, 2);
+	culprit = members[0];
+	behind_run(1, end_the_transaction);
+	cr_expect_eq(group_commit(writer, members, 2), 2);
+	cr_expect_eq(posted_count, 2);
+	cr_expect_eq(posted[0], culprit);
+	cr_expect_eq((int)culprit->failure.code, (int)POOLITE_INTERNAL);
+	cr_expect_eq((int)posted[1]->failure.code, 0);
+	cr_expect_eq(rows_of("t"), 1);
+}
+
+/* ---- COMMITs that one member spoils, nobody knows which ------------------------------------- */
+
+Test(group, spoilt_commit_is_halved_until_the_culprit_stands_alone)
+{
+	struct job *members[5], *original[5];
+
+	inserts(members, 5);
+	memcpy(original, members, sizeof original);
+	/* all five; the first two; the first; the second; the other three */
+	memcpy(commit_codes,
+	    (int[]){POOLITE_CONSTRAINT, POOLITE_CONSTRAINT, 0, POOLITE_CONSTRAINT, 0},
+	    5 * sizeof *commit_codes);
+	cr_expect_eq(group_commit(writer, members, 5), 5);
+	cr_expect_eq(posted_count, 5);
+	for (int i = 0; i < 5; i++) {
+		cr_expect_eq(posted[i], original[i], "%d", i);
+		if (i != 1)
+			cr_expect_eq((int)original[i]->failure.code, 0, "%d", i);
+	}
+	expect_failed(original[1], POOLITE_CONSTRAINT);
+	cr_expect_eq(commits, 5);
+	cr_expect_eq(rows_of("t"), 4);
+	cr_expect_eq(writer->counters.group_replays, 2);
+	cr_expect_eq(writer->counters.groups, 2);
+	cr_expect_eq(writer->counters.largest_group, 3);
+	expect_idle();
+}
+
+Test(group, halves_that_have_no_time_for_all_go_on_until_all_are_done)
+{
+	struct job *members[6];
+
+	inserts(members, 6);
+	commit_codes[0] = POOLITE_CONSTRAINT;
+	behind_run(7, take_longer_than_a_group_may); /* the first of the first half */
+	cr_expect_eq(group_commit(writer, members, 6), 6);
+	expect_posted_ok(members, 6);
+	cr_expect_eq(rows_of("t"), 6);
+	cr_expect_eq(commits, 1 + 2 + 1);
+}
+
+Test(group, halves_hold_only_those_that_had_run)
+{
+	struct job *members[4];
+
+	inserts(members, 4);
+	commit_codes[0] = POOLITE_CONSTRAINT;
+	behind_run(2, take_longer_than_a_group_may);
+	cr_expect_eq(group_commit(writer, members, 4), 2);
+	expect_posted_ok(members, 2);
+	cr_expect_eq(rows_of("t"), 2);
+	job_free(members[2]);
+	job_free(members[3]);
+}
+
+/* ---- scripts with foreign keys off ------------------------------------------------------------ */
+
+static void expect_keys_on(void)
+{
+	struct job *job = update("INSERT INTO child VALUES (777)");
+
+	group_commit(writer, &job, 1);
+	expect_failed(job, POOLITE_CONSTRAINT);
+}
+
+Test(group, script_without_keys_may_break_and_mend_them)
+{
+	struct job *job =
+	    script_without_keys("INSERT INTO child VALUES (5); INSERT INTO t VALUES (5)");
+
+	group_run_keys_off(writer, job);
+	expect_posted_ok(&job, 1);
+	cr_expect_eq(rows_of("child"), 1);
+	cr_expect_eq(switches, 2);
+	cr_expect_eq(writer->counters.groups, 1);
+	expect_idle();
+	expect_keys_on();
+}
+
+Test(group, script_that_leaves_a_violation_is_undone)
+{
+	struct job *job =
+	    script_without_keys("INSERT INTO t VALUES (5); INSERT INTO child VALUES (6)");
+
+	group_run_keys_off(writer, job);
+	cr_expect_eq(posted_count, 1);
+	expect_failed(job, POOLITE_CONSTRAINT);
+	cr_expect_eq(job->failure.sqlite, 787);
+	cr_expect_not_null(strstr(job->failure.message, "1 rows more"));
+	cr_expect_eq(rows_of("t") + rows_of("child"), 0);
+	cr_expect_eq(commits, 0);
+	expect_idle();
+	expect_keys_on();
+}
+
+Test(group, script_that_cannot_commit_says_so)
+{
+	struct job *job = script_without_keys("INSERT INTO t VALUES (5)");
+
+	commit_codes[0] = POOLITE_STORAGE;
+	group_run_keys_off(writer, job);
+	cr_expect_eq(posted_count, 1);
+	expect_failed(job, POOLITE_STORAGE);
+	cr_expect_eq(writer->counters.groups, 0);
+	expect_keys_on();
+}
+
+Test(group, late_script_is_refused_and_not_run)
+{
+	struct job *job = script_without_keys("INSERT INTO t VALUES (5)");
+
+	job->finish_by_ns = clock_now(&clock_);
+	group_run_keys_off(writer, job);
+	cr_expect_eq(posted_count, 1);
+	expect_failed(job, POOLITE_POOL_TIMEOUT);
+	cr_expect_eq(runs, 0);
+	cr_expect_eq(rows_of("t"), 0);
+}
+
+Test(group, script_is_refused_where_writes_are)
+{
+	struct job *job = script_without_keys("INSERT INTO t VALUES (5)");
+
+	meet_damage();
+	group_run_keys_off(writer, job);
+	cr_expect_eq(posted_count, 1);
+	expect_failed(job, POOLITE_CORRUPT);
+	cr_expect_eq(runs, 0);
+}
+
+Test(group, script_s_deadline_holds_for_the_check_before_it)
+{
+	struct job *job = script_without_keys("INSERT INTO t VALUES (5)");
+
+	run_sql(
+	    "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n LIMIT 999) "
+	    "INSERT INTO t SELECT i FROM n");
+	run_sql("INSERT INTO child SELECT id FROM t");
+	settings.query_timeout_ns = 0;
+	group_run_keys_off(writer, job);
+	cr_expect_eq(posted_count, 1);
+	expect_failed(job, POOLITE_QUERY_TIMEOUT);
+	cr_expect_eq(runs, 0);
+	expect_idle();
+}
+
+Test(group, script_s_deadline_holds_for_the_check_behind_it)
+{
+	struct job *job =
+	    script_without_keys("WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + "
+				"1 FROM n LIMIT 999) INSERT INTO t SELECT i FROM n;"
+				"INSERT INTO child SELECT id FROM t");
+
+	job->finish_by_ns = clock_now(&clock_) + CLOCK_NS_PER_SEC;
+	behind_run(1, let_ten_seconds_pass);
+	group_run_keys_off(writer, job);
+	cr_expect_eq(posted_count, 1);
+	expect_failed(job, POOLITE_QUERY_TIMEOUT);
+	cr_expect_eq(rows_of("t"), 0);
+	cr_expect_eq(commits, 0);
+	expect_idle();
+}
+
+Test(group, script_whose_keys_stay_on_is_not_run)
+{
+	struct job *job = script_without_keys("INSERT INTO t VALUES (5)");
+
+	failing_switch = 1;
+	group_run_keys_off(writer, job);
+	cr_expect_eq(posted_count, 1);
+	expect_failed(job, POOLITE_INTERNAL);
+	cr_expect_eq(runs, 0);
+}
+
+Test(group, connection_whose_keys_stay_off_is_replaced)
+{
+	struct job *job = script_without_keys("INSERT INTO t VALUES (5)");
+
+	failing_switch = 2;
+	group_run_keys_off(writer, job);
+	expect_posted_ok(&job, 1);
+	cr_expect_eq(database.connections_created, 2);
+	cr_expect_eq(database.connections_open, 1);
+	cr_expect_eq(rows_of("t"), 1);
+	expect_keys_on();
+}
