@@ -122,6 +122,9 @@ void writer_reopen(struct writer *writer)
 
 	/* The old one first: of two that write, neither must be there while the other is. */
 	set_connection(writer, NULL);
+	/* The last one to close the file would delete the -wal, which then is not the one
+	 * that is remembered. */
+	connection_leave_wal(old);
 	database_disconnect(writer->database, old);
 	if (database_connect(writer->database, CONNECTION_WRITER, &fresh, &failure)) {
 		/* A restart recovers; going on without a writer does not. */
