@@ -6,12 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "broker/group.h"
 #include "broker/work.h"
 #include "proto/script.h"
-#include "proto/statement.h"
+#include "tests/unit/bare.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define JOBS_MAX     16
@@ -90,102 +89,34 @@ bool __wrap_connection_set_foreign_keys(struct connection *on, bool is_on)
 
 /* ---- a writer without a thread ------------------------------------------------------ */
 
-static char folder[64], path[96];
-static struct settings settings;
-static struct clock clock_;
-static struct poolite__budget budget;
-static struct database database;
+static struct bare bare;
 static struct writer *writer;
-
-static void run_sql(const char *sql)
-{
-	struct execution execution = {.sql = sql,
-	    .sql_len = strlen(sql),
-	    .result = EXECUTE_CHANGES,
-	    .can_write = true};
-	struct poolite__failure failure;
-	struct poolite__buf out;
-
-	poolite__buf_init(&out, SIZE_MAX, NULL);
-	cr_assert_eq(execute_statement(writer->connection, &execution, &out, &failure), 0,
-	    "%s: %s", sql, failure.message);
-	poolite__buf_release(&out);
-}
 
 static void set_up(void)
 {
-	struct poolite__failure failure;
-	FILE *file;
-
 	is_ours = true;
-	strcpy(folder, "/tmp/poolite-group-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
-	snprintf(path, sizeof path, "%s/db", folder);
-	file = fopen(path, "w");
-	cr_assert_not_null(file);
-	fclose(file);
-	clock_init(&clock_);
-	budget.max = SIZE_MAX;
-	settings = (struct settings){.synchronous = SYNCHRONOUS_FULL,
-	    .foreign_keys = true,
-	    .cache_bytes = 1 << 20,
-	    .max_result_bytes = 1 << 20,
-	    .query_timeout_ns = CLOCK_NEVER};
-	database = (struct database){
-	    .path = path, .settings = &settings, .clock = &clock_, .budget = &budget};
-	pthread_mutex_init(&database.refusing, NULL);
+	bare_open(&bare);
 	writer = calloc(1, sizeof *writer);
 	cr_assert_not_null(writer);
-	writer->database = &database;
+	writer->database = &bare.database;
+	writer->connection = bare.connection;
 	pthread_mutex_init(&writer->mutex, NULL);
-	cr_assert_eq(
-	    database_connect(&database, CONNECTION_WRITER, &writer->connection, &failure),
-	    0, "%s", failure.message);
-	run_sql("CREATE TABLE t (id INTEGER PRIMARY KEY)");
-	run_sql("CREATE TABLE child (p REFERENCES t)");
-	cr_assert_eq(connection_remember_files(writer->connection, &failure), 0);
-	connection_saw_foreign_commit(writer->connection);
 }
 
 static void tear_down(void)
 {
-	char command[96];
-
 	while (posted_count > 0)
 		job_free(posted[--posted_count]);
-	database_disconnect(&database, writer->connection);
-	cr_expect_eq(budget.used, 0, "%zu bytes are still counted", (size_t)budget.used);
+	bare.connection = writer->connection;
 	free(writer);
-	snprintf(command, sizeof command, "rm -r %s", folder);
-	cr_assert_eq(system(command), 0);
+	bare_close(&bare);
 }
 
 TestSuite(group, .init = set_up, .fini = tear_down, .timeout = 60);
 
-/* A job of the message in ${message}, which is released. */
-static struct job *job_of(struct poolite__buf *message)
-{
-	struct job *job = job_create(message->data, message->len, &budget);
-	bool has_msgid;
-
-	poolite__buf_release(message);
-	cr_assert_not_null(job);
-	cr_assert_eq(poolite__read_request(
-			 job->message, job->message_len, &job->request, &has_msgid, NULL),
-	    0);
-	cr_assert_eq(poolite__read_params(&job->request, NULL), 0);
-	return job;
-}
-
 static struct job *update(const char *sql)
 {
-	struct poolite__options options = {0};
-	struct poolite__buf message;
-
-	poolite__buf_init(&message, SIZE_MAX, NULL);
-	poolite__pack_statement(
-	    &message, 7, POOLITE__UPDATE, sql, strlen(sql), NULL, 0, &options);
-	return job_of(&message);
+	return bare_statement(&bare, POOLITE__UPDATE, sql);
 }
 
 static struct job *insert(int id)
@@ -210,32 +141,17 @@ static struct job *script_without_keys(const char *sql)
 
 	poolite__buf_init(&message, SIZE_MAX, NULL);
 	poolite__pack_script(&message, 7, sql, strlen(sql), &options);
-	return job_of(&message);
+	return bare_job(&bare, &message);
 }
 
-/* How many rows ${table} holds. */
 static int rows_of(const char *table)
 {
-	char sql[64];
-	struct execution execution = {.sql = sql, .result = EXECUTE_ROWS};
-	struct poolite__failure failure;
-	struct poolite__reader rows;
-	struct poolite__result result;
-	struct poolite__buf out;
-	uint32_t columns;
-	int64_t count;
+	return bare_rows(writer->connection, table);
+}
 
-	snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", table);
-	execution.sql_len = strlen(sql);
-	poolite__buf_init(&out, SIZE_MAX, NULL);
-	cr_assert_eq(execute_statement(writer->connection, &execution, &out, &failure), 0,
-	    "%s", failure.message);
-	rows = poolite__reader_over(out.data, out.len);
-	cr_assert_eq(poolite__read_result(&rows, &result), 0);
-	cr_assert_eq(poolite__read_array(&result.rows, &columns), 0);
-	cr_assert_eq(poolite__read_int64(&result.rows, &count), 0);
-	poolite__buf_release(&out);
-	return (int)count;
+static void run_sql(const char *sql)
+{
+	bare_sql(writer->connection, sql);
 }
 
 static void expect_idle(void)
@@ -287,12 +203,12 @@ static void end_the_transaction(void)
 
 static void let_ten_seconds_pass(void)
 {
-	atomic_fetch_add(&clock_.now_ns, 10 * CLOCK_NS_PER_SEC);
+	atomic_fetch_add(&bare.clock.now_ns, 10 * CLOCK_NS_PER_SEC);
 }
 
 static void meet_damage(void)
 {
-	database_refuse_writes(&database, POOLITE_CORRUPT, "damaged, says the test");
+	database_refuse_writes(&bare.database, POOLITE_CORRUPT, "damaged, says the test");
 }
 
 /* ---- groups ---------------------------------------------------------------------------- */
@@ -361,8 +277,8 @@ Test(group, late_member_is_refused_and_not_run)
 	struct job *members[3];
 
 	inserts(members, 3);
-	members[1]->wait_until_ns = clock_now(&clock_);
-	members[1]->received_ns = clock_now(&clock_);
+	members[1]->wait_until_ns = clock_now(&bare.clock);
+	members[1]->received_ns = clock_now(&bare.clock);
 	cr_expect_eq(group_commit(writer, members, 3), 3);
 	cr_expect_eq(posted_count, 3);
 	cr_expect_eq(runs, 2);
@@ -415,19 +331,18 @@ Test(group, refused_writes_are_the_error_of_all)
 
 Test(group, lock_of_another_process_is_the_error_of_all)
 {
-	struct connection *other;
+	struct connection *other = bare_connect(&bare, CONNECTION_WRITER);
 	struct poolite__failure failure;
 	struct job *members[2];
 
 	inserts(members, 2);
-	cr_assert_eq(database_connect(&database, CONNECTION_WRITER, &other, &failure), 0);
 	cr_assert_eq(connection_begin_write(other, &failure), 0);
 	cr_expect_eq(group_commit(writer, members, 2), 2);
 	expect_failed(members[0], POOLITE_BUSY);
 	expect_failed(members[1], POOLITE_BUSY);
 	cr_expect_eq(runs, 0);
 	connection_rollback(other);
-	database_disconnect(&database, other);
+	database_disconnect(&bare.database, other);
 }
 
 Test(group, member_that_meets_damage_undoes_all_of_it)
@@ -448,11 +363,10 @@ Test(group, member_that_meets_damage_undoes_all_of_it)
 
 Test(group, foreign_commits_are_counted_and_warned_of_once)
 {
-	struct connection *own = writer->connection, *other;
-	struct poolite__failure failure;
+	struct connection *own = writer->connection;
+	struct connection *other = bare_connect(&bare, CONNECTION_WRITER);
 	struct job *job;
 
-	cr_assert_eq(database_connect(&database, CONNECTION_WRITER, &other, &failure), 0);
 	for (int i = 1; i <= 3; i++) {
 		writer->connection = other;
 		if (i != 2)
@@ -464,7 +378,7 @@ Test(group, foreign_commits_are_counted_and_warned_of_once)
 		cr_expect_eq(writer->warned_of_foreigners,
 		    connection_sqlite_version_number() < 3051003);
 	}
-	database_disconnect(&database, other);
+	database_disconnect(&bare.database, other);
 }
 
 /* ---- groups that are torn down ------------------------------------------------------------ */
@@ -518,7 +432,7 @@ Test(group, replay_leaves_nobody_over)
 Test(group, time_lost_through_a_culprit_is_forgiven)
 {
 	struct job *members[3] = {update(TEARS), insert(1), insert(2)};
-	int64_t soon_ns = clock_now(&clock_) + CLOCK_NS_PER_SEC;
+	int64_t soon_ns = clock_now(&bare.clock) + CLOCK_NS_PER_SEC;
 
 	members[1]->finish_by_ns = soon_ns;
 	members[2]->wait_until_ns = soon_ns;
@@ -681,7 +595,7 @@ Test(group, late_script_is_refused_and_not_run)
 {
 	struct job *job = script_without_keys("INSERT INTO t VALUES (5)");
 
-	job->finish_by_ns = clock_now(&clock_);
+	job->finish_by_ns = clock_now(&bare.clock);
 	group_run_keys_off(writer, job);
 	cr_expect_eq(posted_count, 1);
 	expect_failed(job, POOLITE_POOL_TIMEOUT);
@@ -708,7 +622,7 @@ Test(group, script_s_deadline_holds_for_the_check_before_it)
 	    "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n LIMIT 999) "
 	    "INSERT INTO t SELECT i FROM n");
 	run_sql("INSERT INTO child SELECT id FROM t");
-	settings.query_timeout_ns = 0;
+	bare.settings.query_timeout_ns = 0;
 	group_run_keys_off(writer, job);
 	cr_expect_eq(posted_count, 1);
 	expect_failed(job, POOLITE_QUERY_TIMEOUT);
@@ -723,7 +637,7 @@ Test(group, script_s_deadline_holds_for_the_check_behind_it)
 				"1 FROM n LIMIT 999) INSERT INTO t SELECT i FROM n;"
 				"INSERT INTO child SELECT id FROM t");
 
-	job->finish_by_ns = clock_now(&clock_) + CLOCK_NS_PER_SEC;
+	job->finish_by_ns = clock_now(&bare.clock) + CLOCK_NS_PER_SEC;
 	behind_run(1, let_ten_seconds_pass);
 	group_run_keys_off(writer, job);
 	cr_expect_eq(posted_count, 1);
@@ -751,8 +665,8 @@ Test(group, connection_whose_keys_stay_off_is_replaced)
 	failing_switch = 2;
 	group_run_keys_off(writer, job);
 	expect_posted_ok(&job, 1);
-	cr_expect_eq(database.connections_created, 2);
-	cr_expect_eq(database.connections_open, 1);
+	cr_expect_eq(bare.database.connections_created, 2);
+	cr_expect_eq(bare.database.connections_open, 1);
 	cr_expect_eq(rows_of("t"), 1);
 	expect_keys_on();
 }

@@ -1,0 +1,130 @@
+#include "tests/unit/bare.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/db/execute.h"
+#include "proto/statement.h"
+
+void bare_open(struct bare *bare)
+{
+	struct poolite__failure failure;
+	FILE *file;
+
+	*bare = (struct bare){.folder = "/tmp/poolite-bare-XXXXXX"};
+	cr_assert_not_null(mkdtemp(bare->folder));
+	snprintf(bare->path, sizeof bare->path, "%s/db", bare->folder);
+	file = fopen(bare->path, "w");
+	cr_assert_not_null(file);
+	fclose(file);
+	clock_init(&bare->clock);
+	bare->budget.max = SIZE_MAX;
+	bare->settings = (struct settings){.synchronous = SYNCHRONOUS_FULL,
+	    .foreign_keys = true,
+	    .cache_bytes = 1 << 20,
+	    .max_result_bytes = 1 << 20,
+	    .query_timeout_ns = CLOCK_NEVER};
+	bare->database = (struct database){.path = bare->path,
+	    .settings = &bare->settings,
+	    .clock = &bare->clock,
+	    .budget = &bare->budget};
+	pthread_mutex_init(&bare->database.refusing, NULL);
+	bare->connection = bare_connect(bare, CONNECTION_WRITER);
+	bare_sql(bare->connection, "CREATE TABLE t (id INTEGER PRIMARY KEY)");
+	bare_sql(bare->connection, "CREATE TABLE child (p REFERENCES t)");
+	cr_assert_eq(connection_remember_files(bare->connection, &failure), 0);
+	connection_saw_foreign_commit(bare->connection);
+}
+
+void bare_close(struct bare *bare)
+{
+	char command[96];
+
+	database_disconnect(&bare->database, bare->connection);
+	pthread_mutex_destroy(&bare->database.refusing);
+	cr_expect_eq(bare->budget.used, 0, "%zu bytes are still counted",
+	    (size_t)bare->budget.used);
+	snprintf(command, sizeof command, "rm -r %s", bare->folder);
+	cr_assert_eq(system(command), 0);
+}
+
+struct connection *bare_connect(struct bare *bare, enum connection_role role)
+{
+	struct connection *connection;
+	struct poolite__failure failure;
+
+	cr_assert_eq(database_connect(&bare->database, role, &connection, &failure), 0,
+	    "%s", failure.message);
+	return connection;
+}
+
+/* Carry out ${sql}; what it answers is left in ${out}, an initialised buffer. */
+static void execute(struct connection *connection, const char *sql,
+    enum execute_result result, struct poolite__buf *out)
+{
+	struct execution execution = {.sql = sql,
+	    .sql_len = strlen(sql),
+	    .result = result,
+	    .where = EXECUTE_SESSION,
+	    .can_write = true};
+	struct poolite__failure failure;
+
+	poolite__buf_init(out, SIZE_MAX, NULL);
+	cr_assert_eq(execute_statement(connection, &execution, out, &failure), 0,
+	    "%s: %s", sql, failure.message);
+}
+
+void bare_sql(struct connection *connection, const char *sql)
+{
+	struct poolite__buf out;
+
+	execute(connection, sql, EXECUTE_CHANGES, &out);
+	poolite__buf_release(&out);
+}
+
+int bare_rows(struct connection *connection, const char *table)
+{
+	struct poolite__reader answer;
+	struct poolite__result result;
+	struct poolite__buf out;
+	uint32_t columns;
+	int64_t count;
+	char sql[64];
+
+	snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", table);
+	execute(connection, sql, EXECUTE_ROWS, &out);
+	answer = poolite__reader_over(out.data, out.len);
+	cr_assert_eq(poolite__read_result(&answer, &result), 0);
+	cr_assert_eq(poolite__read_array(&result.rows, &columns), 0);
+	cr_assert_eq(poolite__read_int64(&result.rows, &count), 0);
+	poolite__buf_release(&out);
+	return (int)count;
+}
+
+struct job *bare_job(struct bare *bare, struct poolite__buf *message)
+{
+	struct job *job = job_create(message->data, message->len, &bare->budget);
+	bool has_msgid;
+
+	poolite__buf_release(message);
+	cr_assert_not_null(job);
+	cr_assert_eq(poolite__read_request(
+			 job->message, job->message_len, &job->request, &has_msgid, NULL),
+	    0);
+	cr_assert_eq(poolite__read_params(&job->request, NULL), 0);
+	return job;
+}
+
+struct job *bare_statement(
+    struct bare *bare, enum poolite__method method, const char *sql)
+{
+	struct poolite__options options = {0};
+	struct poolite__buf message;
+
+	poolite__buf_init(&message, SIZE_MAX, NULL);
+	poolite__pack_statement(&message, 7, method, sql, strlen(sql), NULL, 0, &options);
+	return bare_job(bare, &message);
+}
