@@ -101,13 +101,32 @@ Test(frame, leaves_alone_what_follows)
 	cr_assert(eq(long, poolite__scan_next(&scan, bytes, len, &defaults), 4));
 }
 
+Test(frame, leaves_alone_what_follows_a_last_element_that_is_empty)
+{
+	static const struct {
+		const char *hex;
+		long rc;
+	} table[] = {{"91 90 01 01", 2}, {"92 01 80 01 01", 3}, {"91 91 90 01 01 01", 3}};
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct poolite__scan scan = {0};
+		uint8_t bytes[8];
+		size_t len = wire_unhex(table[i].hex, bytes);
+
+		cr_assert(eq(long, poolite__scan_next(&scan, bytes, len, &defaults),
+			      table[i].rc),
+		    "%s", table[i].hex);
+	}
+}
+
 Test(frame, goes_on_saying_where_a_whole_message_ends)
 {
 	struct poolite__scan scan = {0};
 	uint8_t bytes[8];
-	size_t len = wire_unhex("92 01 a1 61", bytes);
+	size_t len = wire_unhex("92 01 a1 61 01 01 01", bytes);
 
-	cr_assert(eq(long, poolite__scan_next(&scan, bytes, len, &defaults), 4));
+	cr_assert(eq(long, poolite__scan_next(&scan, bytes, 4, &defaults), 4));
+	cr_assert(eq(long, poolite__scan_next(&scan, bytes, 4, &defaults), 4));
 	cr_assert(eq(long, poolite__scan_next(&scan, bytes, len, &defaults), 4));
 }
 
@@ -179,6 +198,36 @@ Test(frame, refuses_what_would_end_one_byte_behind_the_limit)
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		uint8_t bytes[64];
+		size_t len = wire_unhex(table[i].hex, bytes);
+		size_t asked;
+
+		cr_assert(
+		    eq(long, scan_bytewise(bytes, len, &limits, &asked), table[i].rc),
+		    "%s", table[i].hex);
+		cr_assert(eq(sz, asked, len), "%s", table[i].hex);
+	}
+}
+
+Test(frame, takes_what_ends_at_the_limit_and_refuses_one_byte_more)
+{
+	static const struct {
+		const char *hex;
+		size_t limit;
+		long rc;
+	} table[] = {
+	    {"c0", 1, 1},
+	    {"91 90", 2, 2},
+	    {"91 91", 2, POOLITE_TOO_LARGE},
+	    /* what the body would end behind comes late in the message */
+	    {"9f 0101010101010101010101010101 c4 03 000000", 20, 20},
+	    {"9f 0101010101010101010101010101 c4 04", 20, POOLITE_TOO_LARGE},
+	    {"9f 0101010101010101010101010101 c4 0a", 20, POOLITE_TOO_LARGE},
+	};
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		struct poolite__limits limits = {
+		    .frame_bytes_max = table[i].limit, .values_max = 100};
 		uint8_t bytes[64];
 		size_t len = wire_unhex(table[i].hex, bytes);
 		size_t asked;

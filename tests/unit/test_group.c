@@ -28,7 +28,10 @@ static unsigned hooked_run; /* behind this one ... */
 static void (*hook)(void);  /* ... something happens */
 static unsigned switches;   /* of foreign keys, so far */
 static unsigned failing_switch;
-static int64_t raw_ns; /* what the machine's clock says */
+/* So many calls that go on as they do, then one that fails; 0: none fails. */
+static unsigned failing_savepoint, failing_release, failing_undo;
+static int sqlite_version; /* 0: what it is */
+static int64_t raw_ns;     /* what the machine's clock says */
 
 void __real_job_finish(struct job *job);
 void __wrap_job_finish(struct job *job);
@@ -44,6 +47,15 @@ int64_t __real_clock_raw_ns(void);
 int64_t __wrap_clock_raw_ns(void);
 bool __real_connection_set_foreign_keys(struct connection *on, bool is_on);
 bool __wrap_connection_set_foreign_keys(struct connection *on, bool is_on);
+
+int __real_connection_sqlite_version_number(void);
+int __wrap_connection_sqlite_version_number(void);
+int __real_connection_savepoint(struct connection *on, struct poolite__failure *failure);
+int __wrap_connection_savepoint(struct connection *on, struct poolite__failure *failure);
+int __real_connection_release(struct connection *on, struct poolite__failure *failure);
+int __wrap_connection_release(struct connection *on, struct poolite__failure *failure);
+int __real_connection_undo(struct connection *on, struct poolite__failure *failure);
+int __wrap_connection_undo(struct connection *on, struct poolite__failure *failure);
 
 void __wrap_job_finish(struct job *job)
 {
@@ -73,6 +85,40 @@ int __wrap_work_run(struct database *database, struct connection *on, struct job
 	if (is_ours && ++runs == hooked_run)
 		hook();
 	return rc;
+}
+
+static bool fails_now(unsigned *failing)
+{
+	return *failing > 0 && --*failing == 0;
+}
+
+static int no_memory(struct poolite__failure *failure)
+{
+	return poolite__fail(failure, POOLITE_OVERLOADED, "as the test wants it");
+}
+
+int __wrap_connection_savepoint(struct connection *on, struct poolite__failure *failure)
+{
+	return fails_now(&failing_savepoint) ? no_memory(failure)
+					     : __real_connection_savepoint(on, failure);
+}
+
+int __wrap_connection_release(struct connection *on, struct poolite__failure *failure)
+{
+	return fails_now(&failing_release) ? no_memory(failure)
+					   : __real_connection_release(on, failure);
+}
+
+int __wrap_connection_undo(struct connection *on, struct poolite__failure *failure)
+{
+	return fails_now(&failing_undo) ? no_memory(failure)
+					: __real_connection_undo(on, failure);
+}
+
+int __wrap_connection_sqlite_version_number(void)
+{
+	return sqlite_version ? sqlite_version
+			      : __real_connection_sqlite_version_number();
 }
 
 int64_t __wrap_clock_raw_ns(void)
@@ -300,6 +346,53 @@ Test(group, failed_member_s_rows_go_and_the_others_stay)
 	cr_expect_eq(writer->counters.group_replays, 0);
 }
 
+/* Three members, of which ${failing} could not get what its savepoint needs. */
+static void expect_one_without_memory(struct job **members, struct job *failing)
+{
+	cr_expect_eq(group_commit(writer, members, 3), 3);
+	cr_expect_eq(posted_count, 3);
+	cr_expect_eq(rows_of("t"), 2);
+	cr_expect_eq(commits, 1);
+	for (size_t i = 0; i < posted_count; i++) {
+		if (posted[i] == failing)
+			expect_failed(posted[i], POOLITE_OVERLOADED);
+		else
+			cr_expect_eq((int)posted[i]->failure.code, 0);
+	}
+	expect_idle();
+}
+
+Test(group, member_without_a_savepoint_is_not_run)
+{
+	struct job *members[3];
+
+	inserts(members, 3);
+	failing_savepoint = 2;
+	expect_one_without_memory(members, members[1]);
+	cr_expect_eq(runs, 2);
+}
+
+Test(group, member_that_cannot_be_released_is_undone)
+{
+	struct job *members[3];
+
+	inserts(members, 3);
+	failing_release = 2;
+	expect_one_without_memory(members, members[1]);
+	cr_expect_eq(writer->counters.group_replays, 0);
+}
+
+Test(group, member_that_cannot_be_undone_tears_the_group_down)
+{
+	struct job *members[3];
+
+	inserts(members, 3);
+	failing_release = 2;
+	failing_undo = 1;
+	expect_one_without_memory(members, members[1]);
+	cr_expect_eq(writer->counters.group_replays, 1);
+}
+
 Test(group, failed_commit_is_the_error_of_those_that_had_none)
 {
 	struct job *members[3] = {
@@ -361,24 +454,35 @@ Test(group, member_that_meets_damage_undoes_all_of_it)
 	expect_idle();
 }
 
-Test(group, foreign_commits_are_counted_and_warned_of_once)
+/* A group behind a commit of another process. */
+static void commit_behind_a_foreigner(int id)
 {
-	struct connection *own = writer->connection;
 	struct connection *other = bare_connect(&bare, CONNECTION_WRITER);
-	struct job *job;
+	struct job *job = insert(id);
 
-	for (int i = 1; i <= 3; i++) {
-		writer->connection = other;
-		if (i != 2)
-			run_sql("INSERT INTO t DEFAULT VALUES");
-		writer->connection = own;
-		job = insert(10 * i);
-		group_commit(writer, &job, 1);
-		cr_expect_eq(writer->counters.foreign_commits, i == 3 ? 2 : 1);
-		cr_expect_eq(writer->warned_of_foreigners,
-		    connection_sqlite_version_number() < 3051003);
-	}
+	bare_sql(other, "INSERT INTO t DEFAULT VALUES");
+	group_commit(writer, &job, 1);
+	cr_expect_eq((int)job->failure.code, 0);
 	database_disconnect(&bare.database, other);
+}
+
+Test(group, foreign_commits_are_counted_and_warned_of_where_they_harm)
+{
+	struct job *job = insert(5);
+
+	sqlite_version = 3051003;
+	commit_behind_a_foreigner(10);
+	cr_expect_eq(writer->counters.foreign_commits, 1);
+	cr_expect_not(writer->warned_of_foreigners);
+	sqlite_version = 3051002;
+	group_commit(writer, &job, 1);
+	cr_expect_eq(writer->counters.foreign_commits, 1);
+	cr_expect_not(writer->warned_of_foreigners);
+	commit_behind_a_foreigner(20);
+	cr_expect_eq(writer->counters.foreign_commits, 2);
+	cr_expect(writer->warned_of_foreigners);
+	commit_behind_a_foreigner(30);
+	cr_expect_eq(writer->counters.foreign_commits, 3);
 }
 
 /* ---- groups that are torn down ------------------------------------------------------------ */
