@@ -74,7 +74,7 @@ SCOPE = {
     "broker/db/wal.c": (
         "connection_check_files connection_saw_foreign_commit connection_take_files "
         "connection_give_files",
-        "i/broker_@(faults|stats|script)/*",
+        "u/@(database|group)/* i/broker_@(faults|stats|script)/*",
     ),
     "broker/work.c": (
         "open_around run_transaction work_run",
@@ -91,7 +91,7 @@ SCOPE = {
     ),
     "broker/database.c": (
         "database_commit database_must_stop database_refuse_writes database_refuses_writes",
-        "i/broker_@(faults|transactions)/*",
+        "u/database/* i/broker_@(faults|transactions)/*",
     ),
 }
 # What every mutant meets that the first tests let through.  Not the command's own tests,
