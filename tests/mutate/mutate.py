@@ -267,12 +267,13 @@ class Judge:
         self.unit_suites = tree.unit_suites()
 
     def stages(self, file, with_others):
+        own = SCOPE[file][1].split()
         best = [name for name, _ in self.killers[file].most_common(12) if "/" in name]
         for which in "ui":
             names = [n for n in best if (n.split("/")[0] in self.unit_suites) == (which == "u")]
             if names:
                 yield f"{which}/@({'|'.join(names)})"
-        yield from SCOPE[file][1].split()
+            yield from (stage for stage in own if stage[0] == which)
         if with_others:
             yield from OTHERS.split()
 

@@ -31,6 +31,7 @@ static unsigned failing_switch;
 /* So many calls that go on as they do, then one that fails; 0: none fails. */
 static unsigned failing_savepoint, failing_release, failing_undo;
 static int sqlite_version; /* 0: what it is */
+static bool begins_slowly; /* BEGIN takes longer than a group may */
 static int64_t raw_ns;     /* what the machine's clock says */
 
 void __real_job_finish(struct job *job);
@@ -50,6 +51,10 @@ bool __wrap_connection_set_foreign_keys(struct connection *on, bool is_on);
 
 int __real_connection_sqlite_version_number(void);
 int __wrap_connection_sqlite_version_number(void);
+int __real_connection_begin_write(
+    struct connection *on, struct poolite__failure *failure);
+int __wrap_connection_begin_write(
+    struct connection *on, struct poolite__failure *failure);
 int __real_connection_savepoint(struct connection *on, struct poolite__failure *failure);
 int __wrap_connection_savepoint(struct connection *on, struct poolite__failure *failure);
 int __real_connection_release(struct connection *on, struct poolite__failure *failure);
@@ -95,6 +100,13 @@ static bool fails_now(unsigned *failing)
 static int no_memory(struct poolite__failure *failure)
 {
 	return poolite__fail(failure, POOLITE_OVERLOADED, "as the test wants it");
+}
+
+int __wrap_connection_begin_write(struct connection *on, struct poolite__failure *failure)
+{
+	if (begins_slowly)
+		raw_ns += GROUP_TIME_NS + 1;
+	return __real_connection_begin_write(on, failure);
 }
 
 int __wrap_connection_savepoint(struct connection *on, struct poolite__failure *failure)
@@ -316,6 +328,17 @@ Test(group, takes_what_begins_within_its_time)
 	behind_run(2, take_as_long_as_a_group_may);
 	cr_expect_eq(group_commit(writer, members, 3), 3);
 	expect_posted_ok(members, 3);
+}
+
+Test(group, takes_its_first_member_also_when_the_lock_came_late)
+{
+	struct job *members[2];
+
+	inserts(members, 2);
+	begins_slowly = true;
+	cr_expect_eq(group_commit(writer, members, 2), 1);
+	expect_posted_ok(members, 1);
+	job_free(members[1]);
 }
 
 Test(group, late_member_is_refused_and_not_run)
