@@ -9,6 +9,45 @@
 #include "broker/db/execute.h"
 #include "proto/statement.h"
 
+unsigned bare_failing_savepoint, bare_failing_release, bare_failing_undo;
+
+/* The linker sends the calls of others here (--wrap). */
+int __real_connection_savepoint(struct connection *on, struct poolite__failure *failure);
+int __wrap_connection_savepoint(struct connection *on, struct poolite__failure *failure);
+int __real_connection_release(struct connection *on, struct poolite__failure *failure);
+int __wrap_connection_release(struct connection *on, struct poolite__failure *failure);
+int __real_connection_undo(struct connection *on, struct poolite__failure *failure);
+int __wrap_connection_undo(struct connection *on, struct poolite__failure *failure);
+
+static bool fails_now(unsigned *failing)
+{
+	return *failing > 0 && --*failing == 0;
+}
+
+static int no_memory(struct poolite__failure *failure)
+{
+	return poolite__fail(failure, POOLITE_OVERLOADED, "as the test wants it");
+}
+
+int __wrap_connection_savepoint(struct connection *on, struct poolite__failure *failure)
+{
+	return fails_now(&bare_failing_savepoint)
+	    ? no_memory(failure)
+	    : __real_connection_savepoint(on, failure);
+}
+
+int __wrap_connection_release(struct connection *on, struct poolite__failure *failure)
+{
+	return fails_now(&bare_failing_release) ? no_memory(failure)
+						: __real_connection_release(on, failure);
+}
+
+int __wrap_connection_undo(struct connection *on, struct poolite__failure *failure)
+{
+	return fails_now(&bare_failing_undo) ? no_memory(failure)
+					     : __real_connection_undo(on, failure);
+}
+
 void bare_open(struct bare *bare)
 {
 	struct poolite__failure failure;

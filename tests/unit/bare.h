@@ -15,6 +15,9 @@ struct bare {
 	struct connection *connection; /* owns; may be another by the end */
 };
 
+/* The so-many-th call from now on fails for lack of memory, and does nothing; 0: none. */
+extern unsigned bare_failing_savepoint, bare_failing_release, bare_failing_undo;
+
 /** With the tables t (id INTEGER PRIMARY KEY) and child (p REFERENCES t), both empty. */
 void bare_open(struct bare *bare);
 /** Every job has to be freed: what is still counted is a failure. */

@@ -215,6 +215,38 @@ Test(lease, one_on_a_reader_may_not_write)
 	database_disconnect(&bare.database, reader);
 }
 
+Test(lease, statement_that_cannot_be_released_is_undone)
+{
+	begin();
+	update("INSERT INTO t VALUES (1)");
+	bare_failing_release = 1;
+	update("INSERT INTO t VALUES (2)");
+	expect_failed(POOLITE_OVERLOADED);
+	cr_expect_not(job->has_ended);
+	cr_expect_eq(bare_rows(connection, "t"), 1);
+}
+
+Test(lease, statement_that_cannot_be_undone_ends_it)
+{
+	begin();
+	update("INSERT INTO t VALUES (1)");
+	bare_failing_undo = 1;
+	update("INSERT INTO t VALUES (1)");
+	expect_failed(POOLITE_CONSTRAINT);
+	cr_expect(job->has_ended);
+	cr_expect_eq(bare_rows(connection, "t"), 0);
+}
+
+Test(lease, statement_without_a_savepoint_is_not_run)
+{
+	begin();
+	bare_failing_savepoint = 1;
+	update("INSERT INTO t VALUES (1)");
+	expect_failed(POOLITE_OVERLOADED);
+	cr_expect_not(job->has_ended);
+	cr_expect_eq(bare_rows(connection, "t"), 0);
+}
+
 /* ---- its end --------------------------------------------------------------------------- */
 
 Test(lease, commit_keeps_it_and_counts)
@@ -542,6 +574,35 @@ Test(reset, only_what_is_due_is_interrupted_and_only_while_it_is_watched)
 	connection_watch(connection, &stop);
 	cr_expect_not(connection->was_interrupted, "it was of the one before");
 	connection_unwatch(connection);
+}
+
+Test(reset, nudge_reaches_sqlite_itself)
+{
+	struct stop stop = {.deadline_ns = CLOCK_NEVER};
+	sqlite3_stmt *stmt;
+
+	three_rows();
+	cr_assert_eq(
+	    sqlite3_prepare_v2(connection->db, "SELECT id FROM t", -1, &stmt, NULL), 0);
+	cr_assert_eq(sqlite3_step(stmt), SQLITE_ROW);
+	connection_watch(connection, &stop);
+	connection_nudge(connection);
+	cr_expect_eq(sqlite3_step(stmt), SQLITE_ROW);
+	atomic_store(&stop.reason, POOLITE_CANCELLED);
+	connection_nudge(connection);
+	cr_expect_eq(sqlite3_step(stmt), SQLITE_INTERRUPT);
+	sqlite3_finalize(stmt);
+	connection_unwatch(connection);
+}
+
+Test(reset, begin_inside_a_transaction_fails)
+{
+	struct poolite__failure failure;
+
+	cr_expect_eq(connection_begin_read(connection, &failure), 0);
+	cr_expect_eq(connection_begin_read(connection, &failure), POOLITE_SQL_ERROR);
+	cr_expect_eq(connection_begin_write(connection, &failure), POOLITE_SQL_ERROR);
+	cr_expect(connection_in_transaction(connection), "that was not its to end");
 }
 
 /* What the next fetch of the cursor says. */

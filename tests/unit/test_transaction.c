@@ -23,6 +23,7 @@
 
 static bool is_ours; /* this process tests transactions */
 static struct broker broker;
+static struct poolite__budget budget = {.max = SIZE_MAX}; /* counts the jobs */
 static struct transaction *transaction;
 static struct session *const session = (struct session *)&broker; /* never looked into */
 static char noted[1024];
@@ -121,7 +122,7 @@ WRAP(struct job *, pool_submit_rollback, struct pool *pool, struct reader *reade
 
 	if (!is_ours)
 		return __real_pool_submit_rollback(pool, reader, of, done, owner);
-	job = job_create("", 0, NULL);
+	job = job_create("", 0, &budget);
 	job->kind = JOB_ROLLBACK;
 	job->session = of;
 	job->done = done;
@@ -223,13 +224,14 @@ static void tear_down(void)
 	transaction_free(NULL);
 	cr_expect_null(broker.transactions);
 	job_free(out);
+	cr_expect_eq(budget.used, 0, "a job is left over");
 }
 
 TestSuite(transaction, .init = set_up, .fini = tear_down, .timeout = 20);
 
 static struct job *request(uint32_t msgid, enum poolite__method method)
 {
-	struct job *job = job_create("", 0, NULL);
+	struct job *job = job_create("", 0, &budget);
 
 	job->request.msgid = msgid;
 	job->request.method = method;
