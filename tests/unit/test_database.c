@@ -116,6 +116,17 @@ Test(database, commit_that_nobody_knows_of_stops_the_broker)
 	cr_expect_eq(wakes, 1, "the loop has to hear of it");
 }
 
+Test(database, commit_that_fails_in_an_odd_way_is_unknown)
+{
+	struct poolite__failure failure = {0};
+
+	/* There is no transaction: an error that says nothing about what was written. */
+	cr_expect_eq(
+	    connection_commit(bare.connection, &failure), POOLITE_OUTCOME_UNKNOWN);
+	cr_expect(failure.is_unknown);
+	cr_expect_eq(failure.sqlite, SQLITE_ERROR);
+}
+
 Test(database, first_reason_to_refuse_writes_stays)
 {
 	cr_expect(takes_writes());
