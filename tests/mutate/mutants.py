@@ -103,6 +103,7 @@ class Body:
         self.tokens = tokens
         self.name, self.type, self.first, self.last = function
         self.found = []
+        self.quiet = []  # where no mutants are made: (start, end)
 
     def span(self, first, last):
         return self.text[self.tokens[first].start : self.tokens[last].end]
@@ -188,7 +189,9 @@ class Body:
             self.returned(first, end)
         elif word.text in ("break", "continue"):
             self.add(f"delete {word.text}", first, end, ";")
-        elif word.text in TYPES or QUIET.match(word.text) or word.text == "goto":
+        elif QUIET.match(word.text):
+            self.quiet.append((word.start, tokens[end].end))
+        elif word.text in TYPES or word.text == "goto":
             return
         elif word.kind == "word" and (after.kind == "word" or after.text == "*"):
             return  # a declaration
@@ -230,5 +233,9 @@ def make(text, only=None):
         body.conditions()
         body.operators()
         body.statements()
-        found += body.found
+        found += [
+            mutant
+            for mutant in body.found
+            if not any(start <= mutant.start < end for start, end in body.quiet)
+        ]
     return sorted(found, key=lambda mutant: (mutant.start, mutant.end, mutant.kind))

@@ -52,7 +52,7 @@ SCOPE = {
         "u/transaction/* i/broker_@(transactions|dead|gone)/* i/broker_@(cancel|errors|people|pool|sessions|stop)/*",
     ),
     "broker/lease.c": (None, "u/lease/* i/broker_@(transactions|dead|gone|script)/*"),
-    "broker/db/guard.c": (None, "u/guard/* i/broker_@(errors|script|methods)/*"),
+    "broker/db/guard.c": (None, "u/@(guard|guard_names)/* i/broker_@(errors|script|methods)/*"),
     # The rest is what keeps one client's work out of the next one's: reset, and what a
     # statement, a group or a lease leaves behind.
     "broker/db/connection.c": (
@@ -78,7 +78,7 @@ SCOPE = {
     ),
     "broker/work.c": (
         "open_around run_transaction work_run",
-        "u/@(group|lease)/* i/broker_@(methods|groups|dead|script)/* "
+        "u/@(group|lease)/* i/broker_@(methods|groups|dead|script|transactions)/* "
         "i/broker_@(errors|limits|faults)/*",
     ),
     "broker/reader.c": (
@@ -498,6 +498,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--report", action="store_true")
     parser.add_argument("--survivors", action="store_true")
     options = parser.parse_args()
 
@@ -510,6 +511,11 @@ def main():
     if not chosen:
         sys.exit("mutate: no mutants")
     os.makedirs(WORK, exist_ok=True)
+    if options.report:
+        last = read_results()
+        known = [(task, last[key_of(*task)]) for task in chosen if key_of(*task) in last]
+        say(f"mutate: of {len(chosen)} changes {len(known)} were tried")
+        return 0 if report([(*t, entry["outcome"], entry["by"]) for t, entry in known]) else 1
     known = {}
     if options.resume:
         reasons = read_reasons()

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 static bool is_child;
+static bool is_at_end;
 static bool has_failed;
 
 _Noreturn void check_failed(const char *file, int line, const char *format, ...)
@@ -25,6 +26,10 @@ _Noreturn void check_failed(const char *file, int line, const char *format, ...)
 		    stderr, "client %d: %s:%d: %s\n", (int)getpid(), name, line, text);
 		_exit(1);
 	}
+	if (is_at_end) {
+		fprintf(stderr, "%s:%d, behind the test: %s\n", name, line, text);
+		abort();
+	}
 	cr_assert(0, "%s:%d: %s", name, line, text);
 	abort(); /* not reached */
 }
@@ -32,6 +37,11 @@ _Noreturn void check_failed(const char *file, int line, const char *format, ...)
 bool check_has_failed(void)
 {
 	return has_failed;
+}
+
+void check_at_end(void)
+{
+	is_at_end = true;
 }
 
 void check_in_child(void)

@@ -22,6 +22,12 @@ bool check_has_failed(void);
 /** Called once in each forked client: from now on failures end it with status 1. */
 void check_in_child(void);
 
+/**
+ * Called in a .fini before what is checked there: from now on a failure aborts.  Criterion
+ * shows an assertion that fails in a .fini, and counts the test as passed all the same.
+ */
+void check_at_end(void);
+
 /** Monotonic seconds. */
 double check_seconds(void);
 

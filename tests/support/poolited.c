@@ -169,6 +169,7 @@ void poolited_end(struct poolited *broker)
 	}
 	if (!broker->pid)
 		return;
+	check_at_end();
 	wire_free_all(); /* an open transaction would use up the grace */
 	status = poolited_stop(broker);
 	CHECK(status == 0, "the broker ended with status %d:\n%s", status, broker->log);

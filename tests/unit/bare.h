@@ -23,6 +23,9 @@ void bare_open(struct bare *bare);
 /** Every job has to be freed: what is still counted is a failure. */
 void bare_close(struct bare *bare);
 
+/** For a .fini, also without the rest: abort if something is still counted. */
+void bare_no_job_is_left(const struct poolite__budget *budget);
+
 /** One more connection, to be given back with database_disconnect. */
 struct connection *bare_connect(struct bare *bare, enum connection_role role);
 

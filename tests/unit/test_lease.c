@@ -9,6 +9,7 @@
 #include "broker/lease.h"
 #include "broker/work.h"
 #include "proto/script.h"
+#include "proto/transaction.h"
 #include "tests/unit/bare.h"
 
 static struct bare bare;
@@ -245,6 +246,70 @@ Test(lease, statement_without_a_savepoint_is_not_run)
 	expect_failed(POOLITE_OVERLOADED);
 	cr_expect_not(job->has_ended);
 	cr_expect_eq(bare_rows(connection, "t"), 0);
+}
+
+/* ---- several statements in one request -------------------------------------------------- */
+
+static void transaction_of(const char *first, const char *second)
+{
+	struct poolite__statement statements[] = {
+	    {.sql = first, .sql_len = strlen(first)},
+	    {.sql = second, .sql_len = strlen(second)}};
+	struct poolite__options options = {0};
+	struct poolite__buf message;
+
+	poolite__buf_init(&message, SIZE_MAX, NULL);
+	poolite__pack_transaction(&message, 7, statements, 2, &options);
+	take(bare_job(&bare, &message));
+	lease_run(&bare.database, connection, job, true);
+}
+
+static void script_of(const char *text)
+{
+	struct poolite__options options = {0};
+	struct poolite__buf message;
+
+	poolite__buf_init(&message, SIZE_MAX, NULL);
+	poolite__pack_script(&message, 7, text, strlen(text), &options);
+	take(bare_job(&bare, &message));
+	lease_run(&bare.database, connection, job, true);
+}
+
+/* Neither savepoint nor transaction is more or less than after begin and one row. */
+static void expect_only_the_first_row(void)
+{
+	cr_expect_not(job->has_ended);
+	cr_expect_eq(bare_rows(connection, "t"), 1);
+	cr_expect_neq(sqlite3_exec(connection->db, "RELEASE poolite", NULL, NULL, NULL),
+	    SQLITE_OK, "a savepoint is left");
+}
+
+Test(lease, several_statements_are_undone_together)
+{
+	begin();
+	transaction_of("INSERT INTO t VALUES (1)", "DELETE FROM t WHERE id = 99");
+	expect_ok();
+	expect_only_the_first_row();
+	transaction_of("INSERT INTO t VALUES (2)", "INSERT INTO t VALUES (1)");
+	expect_failed(POOLITE_CONSTRAINT);
+	expect_only_the_first_row();
+	script_of("INSERT INTO t VALUES (2); INSERT INTO t VALUES (1)");
+	expect_failed(POOLITE_CONSTRAINT);
+	expect_only_the_first_row();
+}
+
+Test(lease, several_statements_do_not_run_without_their_savepoint)
+{
+	begin();
+	update("INSERT INTO t VALUES (1)");
+	bare_failing_savepoint = 1;
+	transaction_of("INSERT INTO t VALUES (2)", "INSERT INTO t VALUES (3)");
+	expect_failed(POOLITE_OVERLOADED);
+	expect_only_the_first_row();
+	bare_failing_savepoint = 1;
+	script_of("INSERT INTO t VALUES (2)");
+	expect_failed(POOLITE_OVERLOADED);
+	expect_only_the_first_row();
 }
 
 /* ---- its end --------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "broker/dispatch.h"
 #include "broker/overdue.h"
 #include "broker/transaction.h"
+#include "tests/unit/bare.h"
 
 /* ---- what it calls: the linker sends that here (--wrap), for this file's tests alone --- */
 
@@ -213,6 +214,7 @@ static void set_up(void)
 	transaction = transaction_create(&broker, session);
 	cr_assert_not_null(transaction);
 	cr_assert_eq(broker.transactions, transaction);
+	cr_assert_eq(transaction->session, session);
 }
 
 static void tear_down(void)
@@ -222,9 +224,8 @@ static void tear_down(void)
 		job_free(job_list_pop(&transaction->held));
 	transaction_free(transaction);
 	transaction_free(NULL);
-	cr_expect_null(broker.transactions);
 	job_free(out);
-	cr_expect_eq(budget.used, 0, "a job is left over");
+	bare_no_job_is_left(&budget);
 }
 
 TestSuite(transaction, .init = set_up, .fini = tear_down, .timeout = 20);
@@ -309,6 +310,24 @@ static struct reader *some_reader(void)
 	return (struct reader *)noted; /* never looked into */
 }
 
+Test(transaction, is_listed_until_it_is_freed)
+{
+	struct transaction *other = transaction_create(&broker, session);
+
+	transaction_free(transaction);
+	cr_expect_eq(broker.transactions, other);
+	cr_expect_null(other->next);
+	transaction = other;
+}
+
+Test(transaction, job_of_a_rollback_is_freed)
+{
+	open_plainly();
+	transaction_kill(transaction, POOLITE_SHUTTING_DOWN, "so says the test");
+	back(POOLITE_OK, true);
+	cr_expect_eq(budget.used, 0);
+}
+
 /* ---- from begin to its end ---------------------------------------------------------------- */
 
 Test(transaction, requests_outside_are_plain_ones)
@@ -371,6 +390,7 @@ Test(transaction, stays_on_its_reader_until_it_ends)
 	cr_expect_eq(out_on, some_reader());
 	cr_expect_not(transaction_holds_snapshot(transaction));
 	back(POOLITE_OK, true);
+	cr_expect_null(transaction->reader);
 	noted[0] = '\0';
 	open_plainly();
 	receive(2, POOLITE__QUERY);
