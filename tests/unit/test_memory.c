@@ -38,9 +38,9 @@ Test(memory, who_passes_the_cap_gets_none_and_others_do)
 {
 	memory_cap_thread(CAP);
 	cr_assert_null(sqlite3_malloc(CAP + 1));
-	void *memory = sqlite3_malloc(CAP / 2);
+	void *memory = sqlite3_malloc(CAP / 2 + 1);
 	cr_assert_not_null(memory);
-	cr_assert_null(sqlite3_malloc(CAP / 2));
+	cr_assert_null(sqlite3_malloc(CAP / 2 + 1));
 	cr_assert_null(sqlite3_realloc(memory, CAP + 1));
 	sqlite3_free(memory);
 	memory_cap_thread(0);
