@@ -131,8 +131,9 @@ static const struct culprit {
 	POOLITE_SQL_ERROR, false},
 };
 
-/* Run ${culprit} at ${position} among innocents. */
-static void run_with_culprit(const struct culprit *culprit, unsigned position, int round)
+/* Run ${culprit} at ${position} among innocents.  False when a slow machine made more than
+ * one group of them: members are added for 20 ms. */
+static bool run_with_culprit(const struct culprit *culprit, unsigned position, int round)
 {
 	int64_t groups = stat_of(holder, "groups.committed");
 	int64_t replays = stat_of(holder, "groups.replays");
@@ -159,11 +160,12 @@ static void run_with_culprit(const struct culprit *culprit, unsigned position, i
 		    position, i, poolite__code_name(reply->failure.code),
 		    poolite__code_name(wanted), reply->failure.message);
 	}
-	CHECK(stat_of(holder, "groups.committed") == groups + 1, "%s: not one group",
-	    culprit->what);
+	if (stat_of(holder, "groups.committed") != groups + 1)
+		return false;
 	replayed = stat_of(holder, "groups.replays") - replays;
 	CHECK(replayed == culprit->tears, "%s as member %u: %d replays", culprit->what,
 	    position, (int)replayed);
+	return true;
 }
 
 Test(broker_groups, no_member_s_error_changes_another_s_result)
@@ -171,8 +173,12 @@ Test(broker_groups, no_member_s_error_changes_another_s_result)
 	int round = 0;
 
 	for (unsigned i = 0; i < sizeof culprits / sizeof culprits[0]; i++) {
-		for (unsigned position = 0; position < MEMBERS; position += MEMBERS / 2)
-			run_with_culprit(&culprits[i], position, round++);
+		for (unsigned position = 0; position < MEMBERS; position += MEMBERS / 2) {
+			int tries = 1;
+			while (!run_with_culprit(&culprits[i], position, round++))
+				CHECK(++tries <= 20, "%s: never one group",
+				    culprits[i].what);
+		}
 		expect_number(
 		    holder, 1 + round * (MEMBERS - 1), "SELECT count(*) FROM t");
 	}
