@@ -55,6 +55,16 @@ static int step(struct poolite__scan *scan, const uint8_t *buf, size_t len,
 	return 1;
 }
 
+/* How many of the next ${count} bytes are values by themselves. */
+static size_t count_single(const uint8_t *at, size_t count)
+{
+	size_t single = 0;
+
+	while (single < count && poolite__head_is_all(at[single]))
+		single++;
+	return single;
+}
+
 /* Step over the plain values that the innermost container still has, as far as they came
  * and raise no question: most of a message is that. */
 static void step_over_plain(struct poolite__scan *scan, const uint8_t *buf, size_t len,
@@ -65,9 +75,17 @@ static void step_over_plain(struct poolite__scan *scan, const uint8_t *buf, size
 	size_t at = scan->offset;
 	struct poolite__head head;
 
-	while (left > 0 && at < end && poolite__head_read(buf + at, end - at, &head) &&
-	    head.kind != POOLITE__END && !poolite__head_is_container(&head) &&
-	    head.count <= end - at - head.len) {
+	while (left > 0 && at < end) {
+		size_t single = count_single(buf + at, left < end - at ? left : end - at);
+
+		left -= single;
+		at += single;
+		if (left == 0 || at == end)
+			break;
+		if (!poolite__head_read(buf + at, end - at, &head) ||
+		    head.kind == POOLITE__END || poolite__head_is_container(&head) ||
+		    head.count > end - at - head.len)
+			break;
 		at += head.len + head.count;
 		left--;
 	}

@@ -52,6 +52,12 @@ static inline bool poolite__head_read(
 	return true;
 }
 
+/** Whether this first byte is a whole value: nil, false, true or a small integer. */
+static inline bool poolite__head_is_all(uint8_t first)
+{
+	return (int8_t)first >= -0x20 || first == 0xc0 || (first | 1) == 0xc3;
+}
+
 /** Whether values follow as content, not bytes. */
 static inline bool poolite__head_is_container(const struct poolite__head *head)
 {
