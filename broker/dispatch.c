@@ -440,6 +440,19 @@ void dispatch_session_ended(struct session *session)
 	end_round_trips(client);
 }
 
+/* Each goes before those of its user that wait: the last one first. */
+static void readmit(struct client *client)
+{
+	struct job *job = client->jobs;
+
+	if (!job)
+		return;
+	do {
+		job = job->mate_prev; /* of the first: the last */
+		pool_readmit(job);
+	} while (job != client->jobs);
+}
+
 void dispatch_session_has_room(struct session *session)
 {
 	struct client *client = session_data(session);
@@ -447,6 +460,7 @@ void dispatch_session_has_room(struct session *session)
 
 	if (!client)
 		return;
+	readmit(client);
 	DL_FOREACH_SAFE2(client->cursors, cursor, next, mate_next)
 	cursor_session_has_room(cursor);
 	if (client->transaction)

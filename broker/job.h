@@ -17,6 +17,7 @@ struct completion;
 struct lane;
 struct reader;
 struct session;
+struct turns;
 
 /* Reasons to stop that are no code of their own. */
 enum stop_for_wal {
@@ -69,8 +70,9 @@ struct job {
 	struct job *mate_prev;
 	enum job_kind kind;
 	struct session
-	    *session;       /* borrowed; a session outlives its jobs.  NULL: nobody's */
-	struct lane *lanes; /* borrowed: its user's (turns.h); NULL: nobody's */
+	    *session;        /* borrowed; a session outlives its jobs.  NULL: nobody's */
+	struct lane *lanes;  /* borrowed: its user's (turns.h); NULL: nobody's */
+	struct turns *aside; /* borrowed: where it is set aside; NULL: it is not */
 	struct completion *home;    /* borrowed: where it goes when it is done */
 	void (*done)(struct job *); /* the loop calls it then; owns the job again */
 	void *owner;                /* borrowed, for `done` */

@@ -173,26 +173,30 @@ void pool_return(struct pool *pool, struct job *job)
 		add_reader(pool);
 }
 
-/* A slow client's job waits until its session takes answers. */
-static bool takes_answers(const struct job *job)
+/* A slow client's job waits until its session takes answers: pool_readmit. */
+static bool is_stuck(const struct job *job)
 {
-	return !session_is_full(job->session);
+	return session_is_full(job->session);
 }
 
 /* The last reader is not for those who have the others: another user, who comes later,
  * would wait for the end of some query of theirs. */
 static bool may_have_the_last(const struct job *job)
 {
-	return takes_answers(job) &&
-	    (job->lanes[TURNS_READS].running == 0 || !session_has_rivals(job->session));
+	return job->lanes[TURNS_READS].running == 0 || !session_has_rivals(job->session);
 }
 
 /* The next plain read. */
-static struct job *next_read(const struct pool *pool)
+static struct job *next_read(struct pool *pool)
 {
 	bool is_last = pool->readers_max > 2 && available(pool) == 1;
 
-	return turns_find(&pool->waiting, is_last ? may_have_the_last : takes_answers);
+	return turns_find(&pool->waiting, is_stuck, is_last ? may_have_the_last : NULL);
+}
+
+void pool_readmit(struct job *job)
+{
+	turns_bring_back(job);
 }
 
 void pool_pump(struct pool *pool)
@@ -201,7 +205,7 @@ void pool_pump(struct pool *pool)
 	struct job *job;
 
 	while (pool->leased < pool->leased_max &&
-	    (job = turns_find(&pool->waiting_begins, takes_answers)) &&
+	    (job = turns_find(&pool->waiting_begins, is_stuck, NULL)) &&
 	    (reader = find_idle(pool))) {
 		pool->leased++;
 		turns_take(&pool->waiting_begins, job);

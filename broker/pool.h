@@ -56,8 +56,11 @@ struct job *pool_submit_rollback(struct pool *pool, struct reader *reader,
 /** First thing for each job that comes back: its reader is free again, or stays leased. */
 void pool_return(struct pool *pool, struct job *job);
 
-/** Give waiting jobs to idle readers, starting more where allowed. */
+/** Give waiting jobs to idle readers, starting more where allowed.  Those whose session is
+ *  full are set aside. */
 void pool_pump(struct pool *pool);
+/** The session of ${job}, which waits or does not, is full no more. */
+void pool_readmit(struct job *job);
 
 /** Move the jobs that must not start any more, reads and writes, to ${late}. */
 void pool_collect_late(struct pool *pool, int64_t now_ns, struct job_list *late);

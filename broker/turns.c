@@ -62,16 +62,51 @@ struct job *turns_pop(struct turns *turns)
 	return job;
 }
 
-struct job *turns_find(const struct turns *turns, bool (*may)(const struct job *job))
+static void set_aside(struct turns *turns, struct lane *lane, struct job *job)
 {
-	const struct lane *lane;
+	take_out(turns, lane, job);
+	job_list_push(&turns->aside, job);
+	job->aside = turns;
+	turns->count++;
+}
+
+static void take_from_aside(struct job *job)
+{
+	struct turns *turns = job->aside;
+
+	job_list_remove(&turns->aside, job);
+	job->aside = NULL;
+	turns->count--;
+}
+
+struct job *turns_find(struct turns *turns, bool (*is_stuck)(const struct job *job),
+    bool (*may)(const struct job *job))
+{
+	struct lane *lane, *next;
 	struct job *job;
 
-	DL_FOREACH (turns->first, lane)
-		DL_FOREACH (lane->jobs.head, job)
-			if (may(job))
-				return job;
+	DL_FOREACH_SAFE (turns->first, lane, next) {
+		while ((job = lane->jobs.head) && is_stuck(job))
+			set_aside(turns, lane, job);
+		if (job && (!may || may(job)))
+			return job;
+	}
 	return NULL;
+}
+
+void turns_bring_back(struct job *job)
+{
+	struct turns *turns = job->aside;
+	struct lane *lane;
+
+	if (!turns)
+		return;
+	take_from_aside(job);
+	lane = lane_of(turns, job);
+	if (!lane->jobs.head)
+		DL_APPEND(turns->first, lane);
+	job_list_push_front(&lane->jobs, job);
+	turns->count++;
 }
 
 void turns_collect(struct turns *turns, bool (*is_late)(struct job *job, int64_t now_ns),
@@ -87,4 +122,10 @@ void turns_collect(struct turns *turns, bool (*is_late)(struct job *job, int64_t
 			take_out(turns, lane, job);
 			job_list_push(late, job);
 		}
+	DL_FOREACH_SAFE (turns->aside.head, job, next) {
+		if (!is_late(job, now_ns))
+			continue;
+		take_from_aside(job);
+		job_list_push(late, job);
+	}
 }

@@ -6,7 +6,9 @@
  *
  * Within one user first come, first served; between users one job each in turn,
  * so that who queues a thousand delays another's next one by one.  With a single
- * user it is a plain queue.  Needs the lock of whoever owns it.
+ * user it is a plain queue.  A job that cannot run for its own client's sake is set
+ * aside, so that it is not looked at again and again.  Needs the lock of whoever
+ * owns it.
  */
 #ifndef POOLITE_BROKER_TURNS_H
 #define POOLITE_BROKER_TURNS_H
@@ -26,9 +28,10 @@ struct lane {
 /* Zero it, and set `which`. */
 struct turns {
 	enum turns_queue which;
-	struct lane *first; /* whose turn it is */
-	struct lane nobody; /* of jobs without a user */
-	size_t count;       /* jobs */
+	struct lane *first;    /* whose turn it is */
+	struct lane nobody;    /* of jobs without a user */
+	struct job_list aside; /* owns; in no lane until turns_bring_back */
+	size_t count;          /* jobs, also those aside */
 };
 
 void turns_push(struct turns *turns, struct job *job);
@@ -40,8 +43,16 @@ struct job *turns_peek(const struct turns *turns);
 struct job *turns_pop(struct turns *turns);
 /** Take out one that has its turn early: its user goes behind the others. */
 void turns_take(struct turns *turns, struct job *job);
-/** The first in turn of whom ${may} says so; each user's are asked in order.  NULL: none. */
-struct job *turns_find(const struct turns *turns, bool (*may)(const struct job *job));
+/**
+ * The first job of the first user in turn that may have one now; NULL: nobody.
+ *
+ *   is_stuck  of whom it says so is set aside, and the one behind it asked
+ *   may       whether this job's user may have a turn; NULL: each may
+ */
+struct job *turns_find(struct turns *turns, bool (*is_stuck)(const struct job *job),
+    bool (*may)(const struct job *job));
+/** ${job}, if it was set aside, is the first of its user's again. */
+void turns_bring_back(struct job *job);
 /** Move those of whom ${is_late} says so to ${late}. */
 void turns_collect(struct turns *turns, bool (*is_late)(struct job *job, int64_t now_ns),
     int64_t now_ns, struct job_list *late);

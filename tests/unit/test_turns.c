@@ -90,20 +90,76 @@ static bool is_even(const struct job *job)
 	return job->request.msgid % 2 == 0;
 }
 
-Test(turns, the_first_that_may_is_found_and_its_user_goes_behind)
+static bool is_odd(const struct job *job)
+{
+	return !is_even(job);
+}
+
+static bool is_of_user_1(const struct job *job)
+{
+	return job->lanes == users[1];
+}
+
+static struct job *find(bool (*may)(const struct job *))
+{
+	return turns_find(&turns, is_odd, may);
+}
+
+Test(turns, the_first_that_is_not_stuck_is_found_and_its_user_goes_behind)
 {
 	struct job *job;
 
 	push(0, 1);
 	push(0, 2);
+	push(0, 6);
 	push(1, 4);
-	job = turns_find(&turns, is_even);
+	job = find(NULL);
 	cr_assert_eq(job->request.msgid, 2);
 	turns_take(&turns, job);
 	job_free(job);
+	cr_expect_eq(turns.count, 3);
 	expect_next(4);
-	cr_expect_null(turns_find(&turns, is_even));
+	expect_next(6);
+	cr_expect_null(find(NULL));
+	cr_expect_eq(turns.count, 1);
+	turns_bring_back(turns.aside.head);
 	expect_next(1);
+	expect_empty();
+}
+
+Test(turns, who_may_not_have_a_turn_is_passed_over)
+{
+	push(0, 2);
+	push(1, 4);
+	cr_expect_eq(find(is_of_user_1)->request.msgid, 4);
+	expect_next(2);
+	expect_next(4);
+	cr_expect_null(find(is_of_user_1));
+	expect_empty();
+}
+
+Test(turns, what_was_stuck_comes_back_before_its_user_s_others_and_behind_other_users)
+{
+	struct job *first, *second;
+
+	push(0, 1);
+	push(0, 3);
+	push(0, 2);
+	push(1, 4);
+	cr_assert_eq(find(NULL)->request.msgid, 2);
+	first = turns.aside.head;
+	second = first->next;
+	turns_bring_back(second);
+	turns_bring_back(first);
+	turns_bring_back(first); /* it is back */
+	expect_next(1);
+	expect_next(4);
+	cr_assert_eq(find(NULL)->request.msgid, 2);
+	expect_next(2);
+	push(1, 6);
+	turns_bring_back(second); /* its user's only one now: behind user 1 */
+	expect_next(6);
+	expect_next(3);
 	expect_empty();
 }
 
@@ -120,9 +176,12 @@ Test(turns, the_late_are_collected_from_all_users)
 	push(0, 1);
 	push(0, 2);
 	push(1, 3);
+	push(2, 5);
 	push(2, 4);
+	cr_assert_eq(find(NULL)->request.msgid, 2); /* 1 is set aside */
 	turns_collect(&turns, is_odd_then, 7, &late);
-	cr_expect_eq(late.count, 2);
+	cr_expect_eq(late.count, 3);
+	cr_expect_null(turns.aside.head);
 	while ((job = job_list_pop(&late))) {
 		cr_expect(!is_even(job));
 		job_free(job);
