@@ -83,8 +83,13 @@ struct connection {
 /** The reason the watched statement has to stop now, or 0. */
 int connection_stop_reason(struct connection *connection);
 
+/** SQLite is to ask now and then whether it has to stop. */
+void connection_ask_in_progress(struct connection *connection, enum connection_role role);
+
 /** The transaction is about to change the schema. */
 void connection_begin_schema_change(struct connection *connection);
+/** It has ended. */
+void connection_end_schema_change(struct connection *connection);
 
 /** Step one of the broker's own statements to its end.  SQLite's code. */
 int connection_run_own(struct connection *connection, enum own_statement which);

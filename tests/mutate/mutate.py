@@ -56,12 +56,15 @@ SCOPE = {
     # The rest is what keeps one client's work out of the next one's: reset, and what a
     # statement, a group or a lease leaves behind.
     "broker/db/connection.c": (
-        "connection_run_own connection_own_number connection_watch connection_unwatch "
-        "connection_nudge connection_begin_read connection_commit connection_rollback "
+        "connection_run_own connection_own_number connection_begin_read connection_commit connection_rollback "
         "connection_undo connection_check_deferred connection_forget_counters "
         "connection_set_foreign_keys connection_is_clean",
         "u/@(reset|lease|group)/* i/broker_@(groups|dead|transactions|script)/* "
         "i/broker_@(cursor_end|cancel|faults)/*",
+    ),
+    "broker/db/deadline.c": (
+        "connection_watch connection_unwatch connection_nudge",
+        "u/@(reset|lease|group)/* i/broker_@(cursor_end|cancel|errors)/*",
     ),
     "broker/db/statement_cache.c": (
         "statement_done statement_cache_detach",
