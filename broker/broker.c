@@ -27,6 +27,8 @@
 #define WAL_LIMIT_MIN ((int64_t)1 << 20)
 /* Further time after the grace for what was refused to be sent. */
 #define LAST_WORDS_NS CLOCK_NS_PER_SEC
+/* Between two tries to cut the WAL near its limit while none of our reads pins it. */
+#define WAL_RETRY_NS CLOCK_NS_PER_SEC
 /* Further time after the grace for a statement to heed its interrupt. */
 #define STUCK_NS (5 * CLOCK_NS_PER_SEC)
 
@@ -131,6 +133,23 @@ static void drain(struct broker *broker, int64_t now_ns)
 		close_all(broker);
 }
 
+/* One read at a time, and one that stood in the way: the next try shows whether it takes
+ * more.  What was ended has until the next tick to be gone. */
+static void relieve_wal(struct broker *broker, int64_t now_ns)
+{
+	int64_t failed_ns = atomic_load(&broker->database.wal_pinned_ns);
+
+	if (failed_ns && !broker->ended_for_wal) {
+		broker->ended_for_wal = overdue_end_oldest_read(broker, failed_ns);
+		/* Nothing of ours, or nothing any more: after a while the next try says. */
+		if (broker->ended_for_wal || now_ns - failed_ns < WAL_RETRY_NS)
+			return;
+	}
+	if (failed_ns)
+		atomic_store(&broker->database.wal_pinned_ns, 0);
+	broker->ended_for_wal = false;
+}
+
 static void on_tick(void *context)
 {
 	struct broker *broker = context;
@@ -139,14 +158,15 @@ static void on_tick(void *context)
 	struct cursor *cursor, *next_cursor;
 
 	stop_if_must(broker);
+	if (broker->stage != BROKER_CLOSING)
+		server_tick(broker->server);
 	session_watch_all(&broker->sessions);
 	DL_FOREACH_SAFE (broker->transactions, transaction, next)
 		transaction_tick(transaction, now_ns);
 	DL_FOREACH_SAFE (broker->cursors, cursor, next_cursor)
 		cursor_tick(cursor, now_ns);
 	overdue_answer(broker);
-	if (atomic_load(&broker->database.is_wal_pinned))
-		overdue_end_oldest_read(broker);
+	relieve_wal(broker, now_ns);
 	pool_pump(&broker->pool);
 	if (broker->stage == BROKER_SERVING)
 		pool_check_health(&broker->pool, now_ns);
@@ -311,6 +331,7 @@ static int start_database(struct broker *broker, char *error, size_t error_size)
 	    .wal_bytes_max = wal_bytes_max(broker),
 	    .refusing = PTHREAD_MUTEX_INITIALIZER,
 	};
+	database_cap_thread(&broker->database); /* the fast reader is this thread's */
 	if (pool_start(&broker->pool, &broker->database, on_checked, broker, &failure)) {
 		snprintf(error, error_size, "cannot open the database %s: %s",
 		    settings->database, failure.message);

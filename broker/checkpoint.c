@@ -95,25 +95,37 @@ static int64_t gate_bytes(const struct writer *writer)
 	return half < CHECKPOINT_GATE_BYTES ? half : CHECKPOINT_GATE_BYTES;
 }
 
+static bool is_near_limit(const struct writer *writer)
+{
+	return atomic_load(&writer->counters.wal_bytes) >
+	    writer->database->wal_bytes_max / 4 * 3;
+}
+
 /* Near the limit the loop is asked to end what pins the WAL, and no try is put off. */
 static void shorten(struct writer *writer)
 {
 	struct database *database = writer->database;
+	int64_t now_ns = clock_now(database->clock);
 	int64_t wal_bytes = atomic_load(&writer->counters.wal_bytes);
-	bool is_near = wal_bytes > database->wal_bytes_max / 4 * 3;
 
 	if (wal_bytes > gate_bytes(writer) &&
-	    (is_near || clock_now(database->clock) >= writer->next_truncate_ns))
+	    (is_near_limit(writer) || now_ns >= writer->next_truncate_ns))
 		truncate_at_gate(writer);
-	is_near =
-	    atomic_load(&writer->counters.wal_bytes) > database->wal_bytes_max / 4 * 3;
-	if (is_near && !atomic_load(&database->is_wal_pinned))
+	if (is_near_limit(writer) && !writer->is_wal_pinned)
 		log_warning(
 		    "the WAL has %lld MiB of at most %lld (wal_limit): the oldest reads "
 		    "are ended",
 		    (long long)(wal_bytes >> 20),
 		    (long long)(database->wal_bytes_max >> 20));
-	atomic_store(&database->is_wal_pinned, is_near);
+	writer->is_wal_pinned = is_near_limit(writer);
+	atomic_store(&database->wal_pinned_ns, writer->is_wal_pinned ? now_ns : 0);
+}
+
+/* Whether the loop has ended a read for the last try's sake. */
+static bool is_asked_again(const struct writer *writer)
+{
+	return writer->is_wal_pinned &&
+	    atomic_load(&writer->database->wal_pinned_ns) == 0;
 }
 
 void checkpoint_after_commit(struct writer *writer)
@@ -121,7 +133,7 @@ void checkpoint_after_commit(struct writer *writer)
 	int pages = connection_wal_pages(writer->connection);
 	int every = (int)writer->database->settings->checkpoint_pages;
 
-	if (pages < writer->passive_at_pages)
+	if (pages < writer->passive_at_pages && !is_asked_again(writer))
 		return;
 	/* What stayed incomplete is tried again after as many pages more. */
 	writer->passive_at_pages =

@@ -42,7 +42,10 @@ struct database {
 	enum poolite_code refusal;        /* then: STORAGE or CORRUPT */
 	int64_t wal_bytes_max;  /* wal_limit, at most a quarter of the free disk */
 	_Atomic bool must_stop; /* the broker has to: what the disk holds is not known */
-	_Atomic bool is_wal_pinned; /* near that limit: the loop ends the oldest reads */
+	/* Near that limit the writer notes when it last tried in vain to cut the WAL; the
+	 * loop ends a read that is older, and sets 0: try again. */
+	_Atomic int64_t wal_pinned_ns;
+	bool is_examined; /* hardened: the whole file, before anything else */
 	_Atomic uint64_t connections_created;
 	_Atomic int connections_open;
 };

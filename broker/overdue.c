@@ -160,13 +160,29 @@ static struct job *oldest_read(struct broker *broker, int64_t *oldest_ns)
 	return oldest;
 }
 
-void overdue_end_oldest_read(struct broker *broker)
+static void log_ended_for_wal(const struct session *session)
 {
-	int64_t oldest_ns = CLOCK_NEVER;
+	struct session_peer peer = session_peer(session);
+	char command[32];
+
+	stats_command_of(peer.pid, command, sizeof command);
+	log_warning(
+	    "session %llu (pid %d, %s): its read is ended, for it keeps the WAL from shrinking",
+	    (unsigned long long)session_id(session), (int)peer.pid, command);
+}
+
+bool overdue_end_oldest_read(struct broker *broker, int64_t before_ns)
+{
+	int64_t oldest_ns = before_ns;
 	struct transaction *transaction = oldest_transaction(broker, &oldest_ns);
 	struct cursor *cursor = oldest_cursor(broker, &oldest_ns);
 	struct job *job = oldest_read(broker, &oldest_ns);
 
+	if (oldest_ns == before_ns)
+		return false;
+	log_ended_for_wal(job ? job->session
+		: cursor      ? cursor->session
+			      : transaction->session);
 	if (!job && cursor)
 		job = cursor->running; /* its page, if one is being made */
 	if (job)
@@ -174,10 +190,11 @@ void overdue_end_oldest_read(struct broker *broker)
 	else if (cursor)
 		cursor_kill(cursor, POOLITE_TRANSACTION_EXPIRED,
 		    "its snapshot kept the WAL from shrinking (wal_limit)");
-	else if (transaction)
+	else
 		transaction_kill(transaction, POOLITE_TRANSACTION_EXPIRED,
 		    "its snapshot kept the WAL from shrinking (wal_limit)");
 	pool_nudge(&broker->pool);
+	return true;
 }
 
 void overdue_end_all(struct broker *broker)

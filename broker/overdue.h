@@ -23,8 +23,9 @@ struct oldest_read {
 struct oldest_read overdue_oldest_read(struct broker *broker);
 /** A POOL_TIMEOUT of a job that waited for a connection gets to say who has that. */
 void overdue_name_holder(struct broker *broker, struct job *job);
-/** The WAL is near its limit: end the read, cursor or read transaction with the oldest snapshot. */
-void overdue_end_oldest_read(struct broker *broker);
+/** The WAL is near its limit: end the read, cursor or read transaction with the oldest
+ *  snapshot, if that is from before ${before_ns}.  False when there is none. */
+bool overdue_end_oldest_read(struct broker *broker, int64_t before_ns);
 /** The grace is over: end everything that waits or runs with SHUTTING_DOWN. */
 void overdue_end_all(struct broker *broker);
 

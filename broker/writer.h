@@ -68,7 +68,8 @@ struct writer {
 	int64_t next_truncate_ns; /* back-off: not before */
 	int64_t truncate_wait_ns; /* how long the next failure puts it off */
 	bool warned_of_foreigners;
-	bool is_disk_full; /* the last checkpoint failed for it */
+	bool is_disk_full;  /* the last checkpoint failed for it */
+	bool is_wal_pinned; /* near wal_limit, and the last try to cut it was in vain */
 	struct writer_counters counters;
 };
 

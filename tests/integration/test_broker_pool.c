@@ -248,6 +248,38 @@ Test(broker_pool, read_transaction_that_pins_the_wal_is_ended_and_told_why)
 	    (long long)stat_of(a, "wal.bytes"));
 }
 
+/* Each is open when the loop looks; what was ended before them cleared the way, or will. */
+Test(broker_pool, reads_that_come_after_the_wal_was_full_are_not_ended_for_it)
+{
+	struct wire *c;
+	int ended = 0;
+
+	START(
+	    "--wal-limit", "4M", "--checkpoint-pages", "100", "--synchronous", "NORMAL");
+	c = wire_open(&broker);
+	begin_read(b);
+	expect_number(b, 1, "SELECT count(*) FROM t");
+	while (stat_of(a, "wal.bytes") <= 3 << 20)
+		update(a, "INSERT INTO t (x) VALUES (zeroblob(200000))");
+	update(
+	    a, "INSERT INTO t (x) VALUES (zeroblob(410000))"); /* a checkpoint is due */
+	/* The writer has no time to be idle and to make a checkpoint for that. */
+	while (
+	    wire_receive(b, wire_sql(b, "query", "SELECT 1"))->failure.code == POOLITE_OK)
+		update(a, "INSERT INTO t (x) VALUES (1)");
+	for (int i = 0; i < 40; i++) {
+		begin_read(c);
+		update(a, "INSERT INTO t (x) VALUES (1)");
+		process_pause(0.03);
+		ended += wire_receive(c, wire_sql(c, "query", "SELECT 1 FROM t LIMIT 1"))
+			     ->failure.code != POOLITE_OK;
+		ask(c, "rollback");
+	}
+	CHECK(ended <= 2, "%d of 40 were ended", ended);
+	while (stat_of(a, "wal.bytes") > 3 << 20)
+		process_pause(0.01);
+}
+
 /* ---- connections as such ------------------------------------------------------------------ */
 
 Test(broker_pool, used_connection_tells_the_next_user_nothing)
