@@ -182,6 +182,14 @@ static void commit_one_by_one(struct writer *writer, struct job **members, size_
 		group_commit(writer, &members[i], 1);
 }
 
+/* The torn one has filled the WAL: what is left waits until there is room, for a statement
+ * that outgrows the cache would be stopped at once. */
+static bool is_wal_full(const struct writer *writer)
+{
+	return connection_wal_bytes(writer->connection) >=
+	    writer->database->wal_bytes_max;
+}
+
 size_t group_commit(struct writer *writer, struct job **members, size_t count)
 {
 	size_t posted = 0;
@@ -217,6 +225,8 @@ size_t group_commit(struct writer *writer, struct job **members, size_t count)
 		posted++;
 		job_finish(torn);
 		forgive(members, count, clock_now(writer->database->clock) - started_ns);
+		if (is_wal_full(writer))
+			return posted;
 		if (replays + 1 == REPLAYS_MAX) {
 			commit_one_by_one(writer, members, count);
 			return posted + count;

@@ -67,6 +67,7 @@ void bare_open(struct bare *bare)
 	    .max_result_bytes = 1 << 20,
 	    .query_timeout_ns = CLOCK_NEVER};
 	bare->database = (struct database){.path = bare->path,
+	    .wal_bytes_max = INT64_MAX,
 	    .settings = &bare->settings,
 	    .clock = &bare->clock,
 	    .budget = &bare->budget};

@@ -522,6 +522,23 @@ Test(group, replay_leaves_nobody_over)
 	cr_expect_eq(commits, 1);
 }
 
+/* What it wrote is in the file, rolled back; the others have to wait for a checkpoint. */
+Test(group, who_tears_it_down_and_fills_the_wal_leaves_the_others_over)
+{
+	struct job *members[3] = {update(TEARS), insert(1), insert(2)};
+
+	bare.database.wal_bytes_max = connection_wal_bytes(writer->connection);
+	members[1]->finish_by_ns = clock_now(&bare.clock) + CLOCK_NS_PER_SEC;
+	behind_run(1, let_ten_seconds_pass);
+	cr_assert_eq(group_commit(writer, members, 3), 1);
+	cr_expect_eq(posted_count, 1);
+	expect_failed(posted[0], POOLITE_CONSTRAINT);
+	cr_expect_eq(commits, 0);
+	bare.database.wal_bytes_max = INT64_MAX;
+	cr_expect_eq(group_commit(writer, members, 2), 2);
+	cr_expect_eq(rows_of("t"), 2);
+}
+
 Test(group, time_lost_through_a_culprit_is_forgiven)
 {
 	struct job *members[3] = {update(TEARS), insert(1), insert(2)};
