@@ -19,13 +19,14 @@
 #define LISTEN_BACKLOG 1024
 
 /* Newcomers taken in one turn; others' requests come between. */
-#define ACCEPTS_PER_TURN 64
+#define ACCEPTS_PER_TURN 8
 
 struct server {
 	uv_poll_t poll;
 	struct session_shared *shared; /* borrowed */
 	int listen_fd;  /* borrowed from the listener, which outlives the server */
 	int reserve_fd; /* one descriptor for the day when there is none */
+	bool warned;
 };
 
 /* ---- the socket's path -------------------------------------------------- */
@@ -211,19 +212,27 @@ void listener_close(struct listener *listener)
 
 /* ---- accepting ---------------------------------------------------------- */
 
-/* No descriptor left: use the one kept in reserve to turn one newcomer away,
- * for otherwise the listening socket stays readable and the loop spins. */
-static void turn_away(struct server *server)
+static void open_reserve(struct server *server)
 {
-	int fd;
-
-	if (server->reserve_fd >= 0)
-		close(server->reserve_fd);
-	fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
-		close(fd);
 	server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* No descriptor left: use the one kept in reserve to turn one newcomer away.  False when
+ * that one is gone too. */
+static bool turn_away(struct server *server)
+{
+	int fd = -1;
+
+	if (server->reserve_fd >= 0) {
+		close(server->reserve_fd);
+		fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		open_reserve(server);
+	}
+	if (fd < 0)
+		return false;
+	close(fd);
 	server->shared->refused++;
+	return true;
 }
 
 static void on_connection(uv_poll_t *poll, int status, int events)
@@ -236,16 +245,30 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		int fd =
 		    accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int error = errno;
 		if (fd >= 0) {
 			session_open(server->shared, fd);
 			continue;
 		}
-		if (errno == EMFILE || errno == ENFILE)
-			turn_away(server);
-		else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-			log_warning("cannot accept a client: %s", strerror(errno));
+		if (error == EAGAIN || error == ECONNABORTED || error == EINTR ||
+		    ((error == EMFILE || error == ENFILE) && turn_away(server)))
+			return;
+		/* The socket stays readable: to look again at once would be to spin. */
+		if (!server->warned)
+			log_warning("cannot accept clients: %s", strerror(error));
+		server->warned = true;
+		uv_poll_stop(&server->poll);
 		return;
 	}
+}
+
+void server_tick(struct server *server)
+{
+	if (uv_is_active((uv_handle_t *)&server->poll))
+		return;
+	if (server->reserve_fd < 0)
+		open_reserve(server);
+	uv_poll_start(&server->poll, UV_READABLE, on_connection);
 }
 
 struct server *server_start(struct session_shared *shared, struct listener *listener)
@@ -256,7 +279,7 @@ struct server *server_start(struct session_shared *shared, struct listener *list
 		return NULL;
 	server->shared = shared;
 	server->listen_fd = listener->fd;
-	server->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	open_reserve(server);
 	if (uv_poll_init(&shared->loop->uv, &server->poll, listener->fd)) {
 		free(server);
 		return NULL;

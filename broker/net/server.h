@@ -47,6 +47,8 @@ void listener_close(struct listener *listener);
 /** Serve on ${listener}; both it and ${shared} are borrowed and outlive the
  *  server.  NULL: no memory. */
 struct server *server_start(struct session_shared *shared, struct listener *listener);
+/** Each tick: look again for newcomers that could not be accepted. */
+void server_tick(struct server *server);
 /** Take no more connections.  The handle's memory is freed by the loop. */
 void server_close(struct server *server);
 

@@ -42,9 +42,39 @@ static int connect_once(void)
 
 struct load {
 	double busiest; /* part of a processor while saturated and idle */
+	double barest;  /* the same while not even the descriptor in reserve can be had */
 	struct spans recovered;
 	uint64_t connects, runs;
 };
+
+/* Part of a processor used in a second. */
+static double processor_used(void)
+{
+	double used = poolited_cpu_seconds(&broker);
+
+	process_pause(1);
+	return poolited_cpu_seconds(&broker) - used;
+}
+
+/* As if another thread had taken every descriptor, the reserve's too, and somebody calls. */
+static void steal(struct load *load)
+{
+	struct rlimit limit;
+	struct wire *wire;
+	uint32_t msgid;
+
+	CHECK_EQ(prlimit(broker.pid, RLIMIT_NOFILE, NULL, &limit), 0);
+	CHECK_EQ(
+	    prlimit(broker.pid, RLIMIT_NOFILE, &(struct rlimit){3, limit.rlim_max}, NULL),
+	    0);
+	wire = wire_open(&broker);
+	msgid = wire_bare(wire, "ping");
+	poolited_await_log(&broker, "cannot accept clients");
+	load->barest = processor_used();
+	CHECK_EQ(prlimit(broker.pid, RLIMIT_NOFILE, &limit, NULL), 0);
+	wire_receive(wire, msgid);
+	wire_free_all();
+}
 
 static void saturate(struct load *load)
 {
@@ -58,9 +88,7 @@ static void saturate(struct load *load)
 		load->connects++;
 	}
 	process_pause(0.3); /* what can be refused is */
-	used = poolited_cpu_seconds(&broker);
-	process_pause(1);
-	used = poolited_cpu_seconds(&broker) - used;
+	used = processor_used();
 	if (used > load->busiest)
 		load->busiest = used;
 	for (int i = 0; i < CONNECTS; i++)
@@ -78,8 +106,9 @@ static void saturate(struct load *load)
 	}
 	spans_add(&load->recovered, check_seconds() - started);
 	wire_free_all();
+	if (load->runs++ == 0)
+		steal(load);
 	CHECK_EQ(poolited_stop(&broker), 0);
-	load->runs++;
 }
 
 void test_descriptors(const struct effort *effort)
@@ -100,6 +129,7 @@ void test_descriptors(const struct effort *effort)
 	report_at_least("limits tried, 64 to 256", (double)load.runs, 4);
 	report_at_least("connects", (double)load.connects, 4 * CONNECTS);
 	report_at_most("processor used while saturated, %", 100 * load.busiest, 20);
+	report_at_most("the same without the one in reserve, %", 100 * load.barest, 20);
 	report_at_most("others gone to served again, longest, ms",
 	    spans_quantile_ms(&load.recovered, 1), 1000);
 }

@@ -107,3 +107,25 @@ Test(broker_socket, newcomers_without_a_descriptor_are_closed_and_the_others_ser
 		close(clients[i].fd);
 	ask(first, "ping");
 }
+
+/* Not even the one in reserve: what that frees is above the limit. */
+Test(broker_socket, newcomer_waits_while_there_is_no_descriptor_at_all)
+{
+	struct rlimit limit;
+	struct wire *first, *second;
+	uint32_t msgid;
+
+	poolited_start(&broker);
+	first = wire_open(&broker);
+	ask(first, "ping");
+	CHECK_EQ(prlimit(broker.pid, RLIMIT_NOFILE, NULL, &limit), 0);
+	CHECK_EQ(
+	    prlimit(broker.pid, RLIMIT_NOFILE, &(struct rlimit){3, limit.rlim_max}, NULL),
+	    0);
+	second = wire_open(&broker);
+	msgid = wire_bare(second, "ping");
+	poolited_await_log(&broker, "cannot accept clients: Too many open files");
+	ask(first, "ping");
+	CHECK_EQ(prlimit(broker.pid, RLIMIT_NOFILE, &limit, NULL), 0);
+	CHECK_EQ(wire_receive(second, msgid)->failure.code, POOLITE_OK);
+}
