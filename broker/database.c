@@ -35,6 +35,7 @@ int database_connect(struct database *database, enum connection_role role,
 	    .foreign_keys = settings->foreign_keys,
 	    .temp_store_memory = settings->temp_store_memory,
 	    .hardened = settings->hardened,
+	    .examine = settings->hardened && !database->is_examined,
 	    .wal_bytes_max = database->wal_bytes_max,
 	    .value_bytes_max = (int64_t)settings->max_result_bytes,
 	    .cache_bytes = (int64_t)settings->cache_bytes,
@@ -46,6 +47,7 @@ int database_connect(struct database *database, enum connection_role role,
 
 	if (rc)
 		return rc;
+	database->is_examined = true; /* by the writer: it is opened first */
 	atomic_fetch_add(&database->connections_created, 1);
 	atomic_fetch_add(&database->connections_open, 1);
 	log_debug("connection opened, %s",

@@ -348,18 +348,6 @@ static int warm_up(struct writer *writer, struct poolite__failure *failure)
 	return 0;
 }
 
-/* A file that is not to be trusted is looked through before anybody is served. */
-static int examine_file(struct writer *writer, struct poolite__failure *failure)
-{
-	int64_t started_ns = clock_raw_ns();
-	int rc = connection_quick_check(writer->connection, failure);
-
-	if (rc == 0)
-		log_info("hardened: quick_check found the database sound, in %.1f s",
-		    (double)(clock_raw_ns() - started_ns) / CLOCK_NS_PER_SEC);
-	return rc;
-}
-
 static void free_writer(struct writer *writer)
 {
 	database_disconnect(writer->database, writer->connection);
@@ -388,8 +376,6 @@ int writer_start(
 	pthread_condattr_destroy(&attributes);
 	/* Opened here, used by the thread alone from its start on. */
 	rc = database_connect(database, CONNECTION_WRITER, &writer->connection, failure);
-	if (rc == 0 && database->settings->hardened)
-		rc = examine_file(writer, failure);
 	if (rc == 0)
 		rc = warm_up(writer, failure);
 	if (rc == 0 && thread_start(&writer->thread, serve, writer))

@@ -297,27 +297,6 @@ bool connection_is_clean(struct connection *connection)
 	    sqlite3_db_name(connection->db, 2) == NULL;
 }
 
-int connection_quick_check(
-    struct connection *connection, struct poolite__failure *failure)
-{
-	sqlite3_stmt *stmt = NULL;
-	int rc;
-
-	guard_reset(&connection->guard);
-	connection->guard.is_own = true;
-	rc = sqlite3_prepare_v2(connection->db, "PRAGMA quick_check(1)", -1, &stmt, NULL);
-	if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
-		rc = 0;
-	if (rc)
-		connection_failure(connection, rc, failure);
-	else if (strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") != 0)
-		rc = poolite__fail(failure, POOLITE_CORRUPT, "quick_check: %s",
-		    (const char *)sqlite3_column_text(stmt, 0));
-	sqlite3_finalize(stmt);
-	connection->guard.is_own = false;
-	return rc ? failure->code : 0;
-}
-
 int connection_check(struct connection *connection, struct poolite__failure *failure)
 {
 	return run_own(connection, OWN_SNAPSHOT, failure);

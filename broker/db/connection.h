@@ -36,6 +36,8 @@ struct connection_options {
 	bool temp_store_memory;
 	bool
 	    hardened; /* narrow limits, and neither schema nor pages of the file are trusted */
+	bool
+	    examine; /* look through the whole file before anything else is done with it */
 	int64_t cache_bytes;
 	int64_t value_bytes_max; /* of a text, blob or row: bounds one function call */
 	int64_t wal_bytes_max; /* writer: a write that grows the WAL past it is stopped */
@@ -106,9 +108,6 @@ int64_t connection_foreign_key_violations(
 
 /** Whether a used connection is as it should be: no transaction, no temp schema, nothing attached. */
 bool connection_is_clean(struct connection *connection);
-/** The whole file's structure, by PRAGMA quick_check: 0, or CORRUPT with ${failure}. */
-int connection_quick_check(
-    struct connection *connection, struct poolite__failure *failure);
 /** A query that touches the file.  0, or a code with ${failure}. */
 int connection_check(struct connection *connection, struct poolite__failure *failure);
 

@@ -14,7 +14,7 @@
  * frees five, and Debian's build has no lookaside.  Kept blocks are not in the account;
  * they are at most KEPT_MAX of each size, 48 KiB for a thread in all.
  */
-#define KEPT_BYTES 256 /* the largest that is kept, as malloc_usable_size has it */
+#define KEPT_BYTES 264 /* the largest that is kept, as malloc_usable_size has it */
 #define KEPT_MAX   24
 #define SIZE_STEP  16
 

@@ -9,6 +9,7 @@
 #include "broker/db/internal.h"
 #include "broker/db/limits.h"
 #include "broker/db/pages.h"
+#include "broker/log.h"
 
 static const char *const own_texts[OWN_COUNT] = {
     [OWN_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -76,6 +77,64 @@ static int to_ms(int64_t ns)
 	return ns / CLOCK_NS_PER_MS < INT_MAX ? (int)(ns / CLOCK_NS_PER_MS) : INT_MAX;
 }
 
+/* The first statement on a file that is not trusted, before SQLite has written to it. */
+static int examine(struct connection *connection, struct poolite__failure *failure)
+{
+	int64_t started_ns = clock_raw_ns();
+	sqlite3_stmt *stmt = NULL;
+	int rc =
+	    sqlite3_prepare_v2(connection->db, "PRAGMA quick_check(1)", -1, &stmt, NULL);
+
+	if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
+		rc = 0;
+	if (rc)
+		rc = connection_failure(connection, rc, failure);
+	else if (strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") != 0)
+		rc = poolite__fail(failure, POOLITE_CORRUPT, "quick_check: %s",
+		    (const char *)sqlite3_column_text(stmt, 0));
+	else
+		log_info("hardened: quick_check found the database sound, in %.1f s",
+		    (double)(clock_raw_ns() - started_ns) / CLOCK_NS_PER_SEC);
+	sqlite3_finalize(stmt);
+	return rc;
+}
+
+/* Before the schema is read, so that one which does not fit is noticed here and not when it
+ * is read again: the writer is opened first. */
+static int set_trust(struct connection *connection,
+    const struct connection_options *options, struct poolite__failure *failure)
+{
+	sqlite3 *db = connection->db;
+	int rc;
+
+	if (options->hardened && connection->is_writer) {
+		sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+		limits_install(db, options);
+	}
+	if ((rc = set_pragma(connection, "cell_size_check", options->hardened)) ||
+	    (rc = set_pragma(connection, "mmap_size", 0)) || (rc = functions_install(db)))
+		return connection_failure(connection, rc, failure);
+	return options->examine ? examine(connection, failure) : 0;
+}
+
+static int set_pragmas(
+    struct connection *connection, const struct connection_options *options)
+{
+	sqlite3 *db = connection->db;
+	int rc;
+
+	if ((rc = set_pragma(connection, "synchronous", options->synchronous)) ||
+	    (rc = set_pragma(connection, "cache_size", -(options->cache_bytes / 1024))) ||
+	    (rc = set_pragma(
+		 connection, "temp_store", options->temp_store_memory ? 2 : 1)) ||
+	    (rc = sqlite3_db_config(
+		 db, SQLITE_DBCONFIG_ENABLE_FKEY, options->foreign_keys ? 1 : 0, NULL)))
+		return rc;
+	return connection->is_writer
+	    ? SQLITE_OK
+	    : sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+}
+
 static int set_up(struct connection *connection, const struct connection_options *options,
     struct poolite__failure *failure)
 {
@@ -83,27 +142,13 @@ static int set_up(struct connection *connection, const struct connection_options
 	int rc;
 
 	sqlite3_extended_result_codes(db, 1);
-	/* Before the schema is read, so that one which does not fit is noticed here and not
-	 * when it is read again: the writer is opened first. */
-	if (options->hardened && connection->is_writer) {
-		sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-		limits_install(db, options);
-	}
 	if (options->role != CONNECTION_FAST)
 		connection->busy_timeout_ms = to_ms(options->busy_timeout_ns);
 	sqlite3_busy_timeout(db, connection->busy_timeout_ms);
-	if (connection->is_writer && (rc = enter_wal(connection, failure)))
+	if ((rc = set_trust(connection, options, failure)) ||
+	    (connection->is_writer && (rc = enter_wal(connection, failure))))
 		return rc;
-	if ((rc = set_pragma(connection, "synchronous", options->synchronous)) ||
-	    (rc = set_pragma(connection, "cache_size", -(options->cache_bytes / 1024))) ||
-	    (rc = set_pragma(
-		 connection, "temp_store", options->temp_store_memory ? 2 : 1)) ||
-	    (rc = set_pragma(connection, "mmap_size", 0)) ||
-	    (rc = set_pragma(connection, "cell_size_check", options->hardened)) ||
-	    (rc = sqlite3_db_config(
-		 db, SQLITE_DBCONFIG_ENABLE_FKEY, options->foreign_keys ? 1 : 0, NULL)) ||
-	    (!connection->is_writer &&
-		(rc = sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL))))
+	if ((rc = set_pragmas(connection, options)))
 		return connection_failure(connection, rc, failure);
 	sqlite3_wal_autocheckpoint(db, 0);
 	sqlite3_wal_hook(db, on_wal, connection);
@@ -113,10 +158,7 @@ static int set_up(struct connection *connection, const struct connection_options
 		if (rc)
 			return connection_failure(connection, rc, failure);
 	}
-	rc = functions_install(db);
-	if (rc == SQLITE_OK)
-		rc = guard_install(&connection->guard, db, !options->hardened);
-	if (rc)
+	if ((rc = guard_install(&connection->guard, db, !options->hardened)))
 		return connection_failure(connection, rc, failure);
 	limits_install(db, options);
 	connection_ask_in_progress(connection, options->role);

@@ -199,10 +199,26 @@ Test(broker_start, hardened_one_checks_the_file_and_narrows_the_limits)
 	refused(wire, POOLITE_TOO_LARGE, NULL, "query", "[`SELECT zeroblob(1000001)`]");
 }
 
+static char *file_bytes(const char *path, size_t *len)
+{
+	FILE *file = fopen(path, "r");
+	char *bytes;
+
+	CHECK(file && fseek(file, 0, SEEK_END) == 0, "cannot read %s", path);
+	*len = (size_t)ftell(file);
+	bytes = malloc(*len);
+	rewind(file);
+	CHECK(bytes && fread(bytes, 1, *len, file) == *len, "cannot read %s", path);
+	fclose(file);
+	return bytes;
+}
+
 Test(broker_start, hardened_one_serves_no_damaged_file)
 {
 	const char *flags[] = {
 	    "--db", broker.database, "--socket", broker.socket, "--hardened", NULL};
+	size_t len, len_after;
+	char *before, *after;
 	sqlite3 *db;
 	FILE *file;
 
@@ -213,8 +229,14 @@ Test(broker_start, hardened_one_serves_no_damaged_file)
 	CHECK(file && fseek(file, 2 * 4096 - 12, SEEK_SET) == 0, "no file");
 	fputs("UUUUUUUUUUUU", file); /* over the rows of t */
 	fclose(file);
+	before = file_bytes(broker.database, &len);
 	CHECK_EQ(poolited_fails_to_start(flags, output, sizeof output), 1);
 	CHECK_HAS(output, "quick_check");
+	after = file_bytes(broker.database, &len_after);
+	CHECK(len == len_after && memcmp(before, after, len) == 0,
+	    "the file was written to before it was looked at");
+	free(before);
+	free(after);
 	CHECK_EQ(unlink(broker.database), 0); /* for .fini, which would check it */
 	poolited_run(&broker);
 }

@@ -45,6 +45,8 @@ static void tear_down(void)
 
 TestSuite(limits, .init = set_up, .fini = tear_down, .timeout = 60);
 
+static bool examines; /* the file, at the next opening */
+
 static int try_open(enum connection_role role, bool hardened)
 {
 	struct connection_options options = {.path = path,
@@ -52,6 +54,7 @@ static int try_open(enum connection_role role, bool hardened)
 	    .synchronous = 1,
 	    .foreign_keys = true,
 	    .hardened = hardened,
+	    .examine = examines,
 	    .cache_bytes = 1 << 20,
 	    .value_bytes_max = VALUE_BYTES,
 	    .clock = &time_of_broker};
@@ -269,7 +272,7 @@ Test(limits, hardened_opens_no_file_whose_schema_does_not_fit)
 	cr_expect_not_null(strstr(failure.message, "depth"), "%s", failure.message);
 }
 
-Test(limits, quick_check_knows_a_damaged_file)
+Test(limits, examined_file_is_no_damaged_one)
 {
 	FILE *file;
 
@@ -277,17 +280,21 @@ Test(limits, quick_check_knows_a_damaged_file)
 	must("CREATE TABLE t (a)");
 	must("CREATE INDEX i ON t (a)");
 	must("INSERT INTO t VALUES (1), (2), (3)");
-	cr_expect_eq(connection_quick_check(connection, &failure), 0);
 	connection_close(connection); /* its checkpoint moves all into the file */
+	connection = NULL;
+	examines = true;
+	open_as(CONNECTION_WRITER, true);
+	connection_close(connection);
 	connection = NULL;
 	file = fopen(path, "r+");
 	cr_assert_eq(fseek(file, 2 * 4096 - 30, SEEK_SET), 0); /* rows of t, on page 2 */
 	for (int i = 0; i < 30; i++)
 		fputc(0x55, file);
 	fclose(file);
-	open_as(CONNECTION_WRITER, true);
-	cr_expect_eq(connection_quick_check(connection, &failure), POOLITE_CORRUPT);
+	cr_expect_eq(try_open(CONNECTION_WRITER, true), POOLITE_CORRUPT);
 	cr_expect_not_null(strstr(failure.message, "quick_check"), "%s", failure.message);
+	examines = false;
+	open_as(CONNECTION_WRITER, true);
 }
 
 /* -- Compiling --------------------------------------------------------------- */
