@@ -13,6 +13,15 @@ static void name_writer(struct broker *broker, struct job *job)
 	double waited = (double)(clock_now(&broker->clock) - job->waits_since_ns) / 1e9;
 	char command[32];
 
+	if (!holder.is_held &&
+	    atomic_load(&broker->pool.writer->counters.wal_bytes) >=
+		broker->database.wal_bytes_max) {
+		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
+		    "waited %.1f s for the writer, which waits for the WAL to shrink: it is at its "
+		    "limit (wal_limit), and an old read, perhaps of another process, pins it",
+		    waited);
+		return;
+	}
 	if (!holder.is_held) {
 		poolite__fail(&job->failure, POOLITE_POOL_TIMEOUT,
 		    "waited %.1f s for the writer, behind other writes", waited);

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "tests/support/check.h"
+#include "tests/support/direct.h"
 #include "tests/support/wire.h"
 
 static struct poolited broker;
@@ -185,6 +186,27 @@ Test(broker_limits, many_writes_go_on_though_the_wal_is_small)
 	expect_number(a, 100, "SELECT count(*) FROM t");
 	CHECK(stat_of(a, "wal.bytes") <= 2 << 20, "%lld bytes",
 	    (long long)stat_of(a, "wal.bytes"));
+}
+
+Test(broker_limits, writes_that_wait_for_the_wal_say_so)
+{
+	const struct reply *reply;
+	sqlite3 *foreign;
+
+	START("--wal-limit", "2M", "--connection-timeout", "1");
+	foreign = direct_open(broker.database);
+	direct_run(
+	    foreign, "BEGIN; SELECT count(*) FROM t"); /* nobody here can end that */
+	do
+		reply = wire_receive(a,
+		    wire_sql(a, "update", "INSERT INTO t (x) VALUES (zeroblob(200000))"));
+	while (reply->failure.code == POOLITE_OK);
+	CHECK_EQ(reply->failure.code, POOLITE_POOL_TIMEOUT);
+	CHECK_HAS(reply->failure.message, "wal_limit");
+	expect_number(a, 1, "SELECT count(*) > 0 FROM t");
+	direct_run(foreign, "COMMIT");
+	direct_close(foreign);
+	update(a, "INSERT INTO t (x) VALUES (1)");
 }
 
 /* ---- the stats socket ------------------------------------------------------------------ */
