@@ -90,7 +90,7 @@ struct session_peer {
 
 /** Bytes of answers waiting above which no further request of a session is begun. */
 #define SESSION_OUT_MARK ((size_t)1 << 20)
-/** Bytes of requests under way above which no further one is taken. */
+/** Bytes of requests under way above which no further one is taken, unless it is one alone. */
 #define SESSION_IN_MARK ((size_t)1 << 20)
 
 /** For the server: take over a connected, non-blocking descriptor (closed on failure),

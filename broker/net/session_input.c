@@ -7,11 +7,13 @@
 #include "broker/net/share.h"
 #include "broker/net/session_internal.h"
 
+/* One large message alone does not keep the session from saying more: "cancel", say. */
 bool session_may_take(const struct session *session)
 {
 	return session->state == SESSION_OPEN &&
 	    session->inflight < session->shared->inflight_max &&
-	    session->inflight_bytes < SESSION_IN_MARK && !session_is_full(session);
+	    (session->inflight_bytes < SESSION_IN_MARK || session->inflight == 1) &&
+	    !session_is_full(session);
 }
 
 static void break_on_scan(struct session *session, ssize_t code)

@@ -59,6 +59,24 @@ Test(broker_cancel, running_read_is_cancelled)
 	CHECK_TEXT(call(a, "cancel", "[%u]", msgid), "false");
 }
 
+/* However large it is: the session is read on behind it. */
+Test(broker_cancel, large_request_is_cancelled_by_its_own_session)
+{
+	enum { BYTES = 3 << 20 };
+	char *text = malloc(BYTES + 1);
+	uint32_t msgid;
+
+	CHECK(text, "no memory");
+	memset(text, 'x', BYTES);
+	text[BYTES] = '\0';
+	ask(b, "begin");
+	msgid = wire_send(a, "update", "[`INSERT INTO t VALUES (2, ?)`, [`%s`]]", text);
+	free(text);
+	cancel(a, msgid);
+	ask(b, "rollback");
+	expect_rows(a, "[[1, 1]]", "SELECT * FROM t");
+}
+
 Test(broker_cancel, notification_cancels_without_an_answer)
 {
 	uint32_t msgid = wire_sql(a, "query", ENDLESS);
