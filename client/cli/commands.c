@@ -91,7 +91,7 @@ static int run_update(
 		return no_memory();
 	watch_begin(&watch, db);
 	poolite_update(db, words[0], args, (size_t)count - 1, &changes, &error);
-	watch_end(&watch);
+	watch_end(&watch, error.code == POOLITE_OK);
 	if (error.code != POOLITE_OK)
 		status = complain_of_words(&error, words, count);
 	else
@@ -213,7 +213,7 @@ static int run_batch(
 		watch_begin(&watch, db);
 		poolite_batch_in_chunks(db, words[0], input.values, input.columns,
 		    input.rows, settings.chunk_rows, &changes, &error);
-		watch_end(&watch);
+		watch_end(&watch, error.code == POOLITE_OK);
 		input_show_nothing(&input);
 		if (error.code != POOLITE_OK)
 			status = complain_of_batch(&error, &settings, &input);
@@ -309,7 +309,7 @@ static int run_script(
 		return EXIT_FAILED;
 	watch_begin(&watch, db);
 	poolite_script(db, sql, flags, &changes, &error);
-	watch_end(&watch);
+	watch_end(&watch, error.code == POOLITE_OK);
 	if (error.code != POOLITE_OK) {
 		status = complain_of_script(&error);
 	} else {
@@ -333,7 +333,7 @@ static int run_ping(
 	(void)words, (void)count;
 	watch_begin(&watch, db);
 	poolite_ping(db, &error);
-	watch_end(&watch);
+	watch_end(&watch, false);
 	if (error.code != POOLITE_OK)
 		return complain_of(&error);
 	puts(settings->output == OUTPUT_JSON ? "{\"answer\": \"pong\"}" : "pong");
@@ -360,7 +360,7 @@ static int run_stats(
 	(void)words, (void)count;
 	watch_begin(&watch, db);
 	poolite_stats(db, NULL, &document, &error);
-	watch_end(&watch);
+	watch_end(&watch, false);
 	if (error.code != POOLITE_OK)
 		return complain_of(&error);
 	return show_document(settings, &document);
@@ -378,7 +378,7 @@ static int run_health(
 	(void)words, (void)count;
 	watch_begin(&watch, db);
 	poolite_health(db, &health, &document, &error);
-	watch_end(&watch);
+	watch_end(&watch, false);
 	if (error.code != POOLITE_OK)
 		return complain_of(&error);
 	status = show_document(settings, &document);

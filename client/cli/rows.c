@@ -14,7 +14,7 @@ int rows_open(struct rows *rows, struct poolite *db, const char *sql,
 	rows->db = db;
 	watch_begin(&watch, db);
 	poolite_cursor_open(db, sql, args, args_count, 0, &rows->cursor, &rows->error);
-	watch_end(&watch);
+	watch_end(&watch, false);
 	rows->page = poolite_cursor_page(rows->cursor);
 	rows->left = poolite_result_rows(rows->page);
 	rows->changes = poolite_result_changes(rows->page);
@@ -34,7 +34,7 @@ static int next_page(struct rows *rows)
 		return -1;
 	watch_begin(&watch, rows->db);
 	rc = poolite_cursor_next(rows->cursor, NULL, &rows->error);
-	watch_end(&watch);
+	watch_end(&watch, false);
 	rows->page = poolite_cursor_page(rows->cursor);
 	rows->left = poolite_result_rows(rows->page);
 	return watch.was_interrupted ? -1 : rc;

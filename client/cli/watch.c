@@ -125,16 +125,31 @@ void watch_begin(struct watch *watch, struct poolite *db)
 		pthread_sigmask(SIG_SETMASK, &watch->before, NULL);
 }
 
-void watch_end(struct watch *watch)
+/* The program goes on, and its status is the outcome's. */
+static void take_back(void)
+{
+	static const struct timespec now = {0};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigtimedwait(&set, NULL, &now);
+	fputs("poolite: the interrupt came too late: all of it was done\n", stderr);
+}
+
+void watch_end(struct watch *watch, bool is_done)
 {
 	if (!watch->is_on)
 		return;
 	pthread_kill(watch->thread, SIGUSR1);
 	pthread_join(watch->thread, NULL);
-	if (watch->was_interrupted)
+	if (watch->was_interrupted && !is_done) {
 		kill(getpid(), SIGINT);
-	else
-		pthread_sigmask(SIG_SETMASK, &watch->before, NULL);
+		return;
+	}
+	if (watch->was_interrupted)
+		take_back();
+	pthread_sigmask(SIG_SETMASK, &watch->before, NULL);
 }
 
 void watch_deliver(void)

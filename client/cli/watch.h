@@ -25,8 +25,9 @@ struct watch {
 /** Before a call on ${db}.  Where no thread can be had there is no watching. */
 void watch_begin(struct watch *watch, struct poolite *db);
 
-/** After it.  After a SIGINT the signal stays pending, for watch_deliver. */
-void watch_end(struct watch *watch);
+/** After it.  After a SIGINT the signal stays pending, for watch_deliver; but not when it came
+ *  too late and ${is_done}, what was asked for is carried out whole: that is said instead. */
+void watch_end(struct watch *watch, bool is_done);
 
 /** At the program's end, its output written: end as SIGINT does if one came. */
 void watch_deliver(void);

@@ -156,6 +156,33 @@ Test(cli_terminal, an_interrupt_cancels_what_is_under_way)
 	EXPECT("poolite query 'SELECT count(*) FROM leads'", "1\n");
 }
 
+/* Larger than what the broker takes of a session at once. */
+Test(cli_terminal, an_interrupt_cancels_a_large_batch)
+{
+	pid_t pid;
+
+	EXPECT("seq 300000 > rows && wc -l < rows", "300000\n");
+	EXPECT(
+	    "poolite update 'CREATE TRIGGER slow AFTER INSERT ON leads WHEN NEW.id = 150000 "
+	    "BEGIN SELECT count(*) FROM (" FOREVER "); END' > none; cat none",
+	    "0\t0\n");
+	pid = process_fork();
+	if (pid == 0) {
+		CHECK(freopen("rows", "r", stdin), "no input");
+		CHECK(freopen("interrupted", "w", stderr), "no file");
+		execlp("poolite", "poolite", "batch", "--format", "csv",
+		    "INSERT INTO leads(id) VALUES (?)", (char *)NULL);
+		_exit(127);
+	}
+	while (
+	    shell_run("poolite stats --json | grep -q '\"active_connections\": [1-9]'"))
+		;
+	CHECK_EQ(kill(pid, SIGINT), 0);
+	CHECK_EQ(process_wait(pid), 128 + SIGINT);
+	CHECK_EQ(shell_run("grep '^poolite: CANCELLED: ' interrupted"), 0);
+	EXPECT("poolite query 'SELECT count(*) FROM leads'", "0\n");
+}
+
 Test(cli_terminal, an_interrupt_ends_the_wait_for_a_broker)
 {
 	pid_t pid = process_fork();
