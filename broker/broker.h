@@ -38,6 +38,7 @@ struct broker {
 
 	struct clock clock;
 	struct poolite__budget budget;
+	bool is_disk_full;  /* so the last write found it that wrote anything */
 	bool ended_for_wal; /* a read; the writer is to look what it did for the WAL */
 	struct users users;
 	struct loop *loop;             /* owns */

@@ -59,6 +59,29 @@ static void pack_failure(struct session *session, uint32_t msgid,
 	poolite__pack_error_answer(answer, msgid, failure);
 }
 
+static bool has_written(const struct job *job)
+{
+	if (job->failure.code || job->reader)
+		return false;
+	return job->request.method == POOLITE__COMMIT ||
+	    (job->is_write && !job->in_transaction);
+}
+
+static void watch_disk(struct broker *broker, const struct job *job)
+{
+	bool is_full = !job->reader && job->failure.code == POOLITE_STORAGE &&
+	    connection_is_disk_full(&job->failure);
+
+	if (is_full && !broker->is_disk_full)
+		log_warning(
+		    "the disk is full: writes fail until there is space, reads go on");
+	else if (broker->is_disk_full && has_written(job))
+		log_info("the disk has room again: writes go on");
+	else
+		return;
+	broker->is_disk_full = is_full;
+}
+
 void dispatch_count(struct broker *broker, const struct job *job)
 {
 	int64_t now_ns = clock_now(&broker->clock);
@@ -67,6 +90,7 @@ void dispatch_count(struct broker *broker, const struct job *job)
 	    job->started_ns ? job->started_ns - job->received_ns : -1,
 	    now_ns - job->received_ns);
 	log_answer(job, now_ns - job->received_ns);
+	watch_disk(broker, job);
 }
 
 void dispatch_answer(struct broker *broker, struct job *job)

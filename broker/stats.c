@@ -369,6 +369,11 @@ static bool is_healthy(const struct broker *broker, const char **why)
 		*why = broker->database.why;
 		return false;
 	}
+	if (broker->is_disk_full) {
+		*why =
+		    "the disk is full: writes fail until there is space, the next one tries";
+		return false;
+	}
 	return broker->stage == BROKER_SERVING;
 }
 

@@ -70,7 +70,8 @@ int connection_failure(
 		    "a process outside the broker holds the database's lock; find it with "
 		    "fuser or lsof, and let it use the broker too");
 	else if (primary == SQLITE_FULL)
-		poolite__fail(failure, POOLITE_STORAGE, "the disk is full");
+		poolite__fail(failure, POOLITE_STORAGE,
+		    "the disk is full; free some space, and writing goes on");
 	else if (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN ||
 	    primary == SQLITE_NOMEM)
 		poolite__fail(failure, code_of(rc), "%s", sqlite3_errstr(rc));

@@ -348,12 +348,16 @@ Test(broker_faults, full_disk_refuses_writes_until_there_is_space_again)
 	refused(a, POOLITE_STORAGE, NULL, "batch",
 	    "[`INSERT INTO t (x) VALUES (zeroblob(?))`, [[100000], [100000]]]");
 	expect_number(a, done, "SELECT count(*) FROM t");
-	CHECK_HAS(ask(a, "health"), "`status`: `healthy`");
+	expect_unhealthy();
+	CHECK_HAS(ask(a, "health"), "disk is full");
 	snprintf(path, sizeof path, "/proc/%d/%s/%s/disk/ballast", (int)broker.pid,
 	    "root", broker.folder);
 	CHECK(unlink(path) == 0, "%s: %s", path, strerror(errno));
+	expect_number(a, done, "SELECT count(*) FROM t");
+	expect_unhealthy(); /* a read does not tell */
 	update(a, "INSERT INTO t (x) VALUES (zeroblob(10000))");
 	expect_number(a, done + 1, "SELECT count(*) FROM t");
+	CHECK_HAS(ask(a, "health"), "`status`: `healthy`");
 	expect_rows(a, "[[`ok`]]", "PRAGMA integrity_check");
 	CHECK_EQ(poolited_stop(&broker), 0); /* the disk goes with the broker */
 }
