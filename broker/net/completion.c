@@ -2,21 +2,27 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "broker/job.h"
 #include "broker/net/internal.h"
 
+/*
+ * The loop is woken by an eventfd of our own.  uv_async_send would do it in three steps, and
+ * the loop spins until the sender has done the last one; but the second wakes the loop, which
+ * may well take the processor from a sender that is nicer.  It spun for milliseconds then.
+ */
 struct completion {
-	uv_async_t async;
+	uv_poll_t poll;
+	int fd;
 	struct loop *loop;     /* borrowed */
 	pthread_mutex_t mutex; /* guards jobs */
 	struct job_list jobs;
 };
 
-/* uv_async_send coalesces: take everything there is. */
-static void drain(uv_async_t *async)
+void completion_drain(struct completion *completion)
 {
-	struct completion *completion = async->data;
 	struct job_list jobs;
 	struct job *job;
 
@@ -30,6 +36,18 @@ static void drain(uv_async_t *async)
 		job->done(job);
 }
 
+/* However often it was woken: read first, then take everything there is. */
+static void on_wake(uv_poll_t *poll, int status, int events)
+{
+	struct completion *completion = poll->data;
+	uint64_t times;
+
+	(void)status;
+	(void)events;
+	if (read(completion->fd, &times, sizeof times) == sizeof times)
+		completion_drain(completion);
+}
+
 struct completion *completion_create(struct loop *loop)
 {
 	struct completion *completion = calloc(1, sizeof *completion);
@@ -38,31 +56,41 @@ struct completion *completion_create(struct loop *loop)
 		return NULL;
 	completion->loop = loop;
 	pthread_mutex_init(&completion->mutex, NULL);
-	if (uv_async_init(&loop->uv, &completion->async, drain)) {
+	completion->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (completion->fd < 0 ||
+	    uv_poll_init(&loop->uv, &completion->poll, completion->fd)) {
+		if (completion->fd >= 0)
+			close(completion->fd);
 		pthread_mutex_destroy(&completion->mutex);
 		free(completion);
 		return NULL;
 	}
-	completion->async.data = completion;
+	completion->poll.data = completion;
+	uv_poll_start(&completion->poll, UV_READABLE, on_wake);
 	return completion;
-}
-
-void completion_drain(struct completion *completion)
-{
-	drain(&completion->async);
 }
 
 static void closed(uv_handle_t *handle)
 {
 	struct completion *completion = handle->data;
 
+	close(completion->fd);
 	pthread_mutex_destroy(&completion->mutex);
 	free(completion);
 }
 
 void completion_close(struct completion *completion)
 {
-	uv_close((uv_handle_t *)&completion->async, closed);
+	uv_poll_stop(&completion->poll);
+	uv_close((uv_handle_t *)&completion->poll, closed);
+}
+
+void completion_wake(struct completion *completion)
+{
+	static const uint64_t once = 1;
+	ssize_t written = write(completion->fd, &once, sizeof once);
+
+	(void)written; /* it can only be too much already: then the loop is awake */
 }
 
 void completion_post(struct completion *completion, struct job *job)
@@ -74,10 +102,5 @@ void completion_post(struct completion *completion, struct job *job)
 	job_list_push(&completion->jobs, job);
 	pthread_mutex_unlock(&completion->mutex);
 	if (was_empty)
-		uv_async_send(&completion->async);
-}
-
-void completion_wake(struct completion *completion)
-{
-	uv_async_send(&completion->async);
+		completion_wake(completion);
 }
