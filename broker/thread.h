@@ -9,7 +9,8 @@
 #include <pthread.h>
 #include <signal.h>
 
-/** Threads that the caller starts from now on get no signals but their own faults'; ${before} is for thread_signals_on. */
+/** The caller, and the threads that it starts from now on, get no signals but their own
+ *  faults'; ${before} is for thread_signals_on, or NULL. */
 void thread_signals_off(sigset_t *before);
 void thread_signals_on(const sigset_t *before);
 

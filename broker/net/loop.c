@@ -1,10 +1,10 @@
 #include <assert.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 
 #include "broker/clock.h"
 #include "broker/net/internal.h"
+#include "broker/thread.h"
 
 static void tick(uv_timer_t *timer)
 {
@@ -67,21 +67,11 @@ void loop_run(struct loop *loop)
 	uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
-/* libuv gives a signal back its default action, which is to kill: one more SIGTERM would
- * then take the exit status with it.  The other threads have ended. */
-static void hold_signals(void)
-{
-	sigset_t signals;
-
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL);
-}
-
 void loop_close(struct loop *loop)
 {
-	hold_signals();
+	/* libuv gives a signal back its default action, which is to kill: one more SIGTERM
+	 * would then take the exit status with it.  The other threads have ended. */
+	thread_signals_off(NULL);
 	uv_close((uv_handle_t *)&loop->tick, NULL);
 	uv_close((uv_handle_t *)&loop->prepare, NULL);
 	uv_close((uv_handle_t *)&loop->restless, NULL);
