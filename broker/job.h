@@ -140,14 +140,16 @@ static inline bool job_is_plain(const struct job *job)
 /** Any thread but the loop: give it back; the loop will call job->done. */
 void job_finish(struct job *job);
 
-/** Note that its running begins: the deadline becomes the nearer of the request's and ${query_timeout_ns}. */
+/** Note that its running begins: the deadline becomes the nearer of the request's and
+ *  ${query_timeout_ns}. */
 void job_start(struct job *job, int64_t now_ns, int64_t query_timeout_ns);
 
 /** What has just run is committed.  True when it was a batch's chunk, and not the last: it
  *  is to be queued again, and has until ${wait_until_ns} to be started. */
 bool job_goes_on(struct job *job, int64_t now_ns, int64_t wait_until_ns);
 
-/** Whether it must not be started any more; then job->failure says why (a POOL_TIMEOUT still without the holder). */
+/** Whether it must not be started any more; then job->failure says why (a POOL_TIMEOUT
+ *  still without the holder). */
 bool job_is_late(struct job *job, int64_t now_ns);
 
 /** The same for one that waits for its turn among its own session's requests. */

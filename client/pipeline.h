@@ -37,7 +37,8 @@ struct poolite_pipeline {
 int poolite__pipeline_send(struct poolite_pipeline *pipeline,
     const struct poolite__verb *verb, uint64_t *ticket, struct poolite__failure *failure);
 
-/** Cancel one: at once if none of it has gone out, else by asking the broker.  0 or OVERLOADED. */
+/** Cancel one: at once if none of it has gone out, else by asking the broker.  0 or
+ *  OVERLOADED. */
 int poolite__pipeline_cancel(struct poolite_pipeline *pipeline,
     struct poolite__flight *flight, struct poolite__failure *failure);
 

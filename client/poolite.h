@@ -330,7 +330,8 @@ POOLITE_API int poolite_tx_rollback(struct poolite_tx *tx, struct poolite_error 
  * (POOLITE_TRANSACTION_EXPIRED).  A program that stays on one page for longer
  * than the broker's write_timeout (30 s), while the next one is larger than a
  * socket's buffer, loses the cursor too (POOLITE_NO_BROKER): smaller pages are
- * for it.  A cursor is for one thread at a time, and after fork() stays the parent's, as a transaction does.
+ * for it.  A cursor is for one thread at a time, and after fork() stays the parent's, as a
+ * transaction does.
  */
 struct poolite_cursor;
 

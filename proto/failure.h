@@ -39,7 +39,8 @@ const char *poolite__code_meaning(int code);
 int poolite__fail(struct poolite__failure *failure, enum poolite_code code,
     const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/** Append ${failure} as [code, message, info].  0, or POOLITE_TOO_LARGE / POOLITE_OVERLOADED from the buffer. */
+/** Append ${failure} as [code, message, info].  0, or POOLITE_TOO_LARGE /
+ *  POOLITE_OVERLOADED from the buffer. */
 int poolite__pack_failure(
     struct poolite__buf *buf, const struct poolite__failure *failure);
 

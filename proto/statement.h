@@ -28,7 +28,8 @@ struct poolite__rows {
 	uint64_t rows;
 };
 
-/** Begin a result of ${columns} columns: map header, "columns", array header.  The names follow. */
+/** Begin a result of ${columns} columns: map header, "columns", array header.  The names
+ *  follow. */
 void poolite__rows_open(
     struct poolite__rows *rows, struct poolite__buf *buf, uint32_t columns);
 /** One column's name, NUL-terminated; call it ${columns} times. */
@@ -39,7 +40,8 @@ void poolite__rows_begin(struct poolite__rows *rows);
  *  first row: instead of rows_open, rows_column and rows_begin. */
 void poolite__rows_open_as_before(struct poolite__rows *rows, struct poolite__buf *buf,
     uint32_t columns, const void *head, size_t len);
-/** One row's header; ${columns} values follow by poolite__pack_value.  0 or the buffer's failure. */
+/** One row's header; ${columns} values follow by poolite__pack_value.  0 or the buffer's
+ *  failure. */
 int poolite__rows_next(struct poolite__rows *rows);
 /** The last row did not fit: forget it; the buffer had ${len} bytes before it. */
 void poolite__rows_take_back(struct poolite__rows *rows, size_t len);

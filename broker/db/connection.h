@@ -69,7 +69,8 @@ int connection_sqlite_version_number(void);
 
 /* ---- transactions.  Each returns 0, or a code with ${failure}. ---- */
 
-/** Whether a transaction is open.  Ask first after whatever failed: SQLite ends some by itself. */
+/** Whether a transaction is open.  Ask first after whatever failed: SQLite ends some by
+ *  itself. */
 bool connection_in_transaction(const struct connection *connection);
 /** BEGIN IMMEDIATE. */
 int connection_begin_write(
@@ -106,7 +107,8 @@ bool connection_set_foreign_keys(struct connection *connection, bool on);
 int64_t connection_foreign_key_violations(
     struct connection *connection, struct poolite__failure *failure);
 
-/** Whether a used connection is as it should be: no transaction, no temp schema, nothing attached. */
+/** Whether a used connection is as it should be: no transaction, no temp schema, nothing
+ *  attached. */
 bool connection_is_clean(struct connection *connection);
 /** A query that touches the file.  0, or a code with ${failure}. */
 int connection_check(struct connection *connection, struct poolite__failure *failure);
@@ -153,13 +155,15 @@ struct connection_files;
  *  0, or OVERLOADED with ${failure}. */
 int connection_remember_files(
     struct connection *connection, struct poolite__failure *failure);
-/** What it remembers is the caller's now, and its successor's next: it must have opened the same. */
+/** What it remembers is the caller's now, and its successor's next: it must have opened the
+ *  same. */
 struct connection_files *connection_take_files(struct connection *connection);
 /** ${files} (taken) are what ${connection} must have open. */
 void connection_give_files(struct connection *connection, struct connection_files *files);
 /** NULL: nothing. */
 void connection_free_files(struct connection_files *files);
-/** Whether database, -wal and -shm are still those, and not cut off since; else STORAGE with ${failure}. */
+/** Whether database, -wal and -shm are still those, and not cut off since; else STORAGE
+ *  with ${failure}. */
 int connection_check_files(
     struct connection *connection, struct poolite__failure *failure);
 /** Whether a foreign process committed since this was asked last. */

@@ -49,7 +49,8 @@ struct execution {
  * Nothing was done. */
 #define EXECUTE_ELSEWHERE 1
 
-/** Run one statement and append its result to ${out}.  0, EXECUTE_ELSEWHERE, or a code with ${failure}. */
+/** Run one statement and append its result to ${out}.  0, EXECUTE_ELSEWHERE, or a code with
+ *  ${failure}. */
 int execute_statement(struct connection *connection, struct execution *execution,
     struct poolite__buf *out, struct poolite__failure *failure);
 
@@ -88,7 +89,8 @@ struct execute_script {
 /** Whether a script begins by switching foreign keys off: it has to run alone. */
 bool execute_script_wants_keys_off(const char *sql, size_t len);
 
-/** Run every statement, inside the caller's transaction.  0 or a code with ${failure}, which names statement and line. */
+/** Run every statement, inside the caller's transaction.  0 or a code with ${failure},
+ *  which names statement and line. */
 int execute_script(struct connection *connection, struct execute_script *script,
     struct poolite__failure *failure);
 

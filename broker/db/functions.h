@@ -18,7 +18,8 @@ int functions_install(sqlite3 *db);
  */
 void functions_printf(sqlite3_context *context, int argc, sqlite3_value **argv);
 
-/** Answer what ${out} holds, NULL for nothing, and free it; too large or no memory: that error. */
+/** Answer what ${out} holds, NULL for nothing, and free it; too large or no memory: that
+ *  error. */
 void functions_result(sqlite3_context *context, sqlite3_str *out);
 
 #endif

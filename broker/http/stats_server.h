@@ -33,7 +33,8 @@ struct stats_server;
 struct stats_server *stats_server_start(
     int listen_fd, stats_source source, void *context, char *error, size_t error_size);
 
-/** Stop and free; waits for its thread.  The socket's path is the caller's to remove.  NULL: nothing. */
+/** Stop and free; waits for its thread.  The socket's path is the caller's to remove.
+ *  NULL: nothing. */
 void stats_server_stop(struct stats_server *server);
 
 #endif
