@@ -7,9 +7,19 @@
 #include <unistd.h>
 
 #include "broker/db/execute.h"
+#include "broker/net/completion.h"
+#include "broker/writer.h"
 #include "proto/statement.h"
 
 unsigned bare_failing_savepoint, bare_failing_release, bare_failing_undo;
+struct poolite__failure bare_check_failure;
+bool bare_stops_raw_clock, bare_begins_slowly;
+_Atomic int64_t bare_raw_ns;
+
+static bool collects_finished;
+static struct job_list finished;
+static pthread_mutex_t finished_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t has_finished = PTHREAD_COND_INITIALIZER;
 
 /* The linker sends the calls of others here (--wrap). */
 int __real_connection_savepoint(struct connection *on, struct poolite__failure *failure);
@@ -18,6 +28,16 @@ int __real_connection_release(struct connection *on, struct poolite__failure *fa
 int __wrap_connection_release(struct connection *on, struct poolite__failure *failure);
 int __real_connection_undo(struct connection *on, struct poolite__failure *failure);
 int __wrap_connection_undo(struct connection *on, struct poolite__failure *failure);
+int __real_connection_check(struct connection *on, struct poolite__failure *failure);
+int __wrap_connection_check(struct connection *on, struct poolite__failure *failure);
+int __real_connection_begin_write(
+    struct connection *on, struct poolite__failure *failure);
+int __wrap_connection_begin_write(
+    struct connection *on, struct poolite__failure *failure);
+int64_t __real_clock_raw_ns(void);
+int64_t __wrap_clock_raw_ns(void);
+void __real_completion_post(struct completion *completion, struct job *job);
+void __wrap_completion_post(struct completion *completion, struct job *job);
 
 static bool fails_now(unsigned *failing)
 {
@@ -46,6 +66,55 @@ int __wrap_connection_undo(struct connection *on, struct poolite__failure *failu
 {
 	return fails_now(&bare_failing_undo) ? no_memory(failure)
 					     : __real_connection_undo(on, failure);
+}
+
+int __wrap_connection_check(struct connection *on, struct poolite__failure *failure)
+{
+	if (bare_check_failure.code == 0)
+		return __real_connection_check(on, failure);
+	*failure = bare_check_failure;
+	return failure->code;
+}
+
+int __wrap_connection_begin_write(struct connection *on, struct poolite__failure *failure)
+{
+	if (bare_begins_slowly)
+		bare_raw_ns += GROUP_TIME_NS + 1;
+	return __real_connection_begin_write(on, failure);
+}
+
+int64_t __wrap_clock_raw_ns(void)
+{
+	return bare_stops_raw_clock ? bare_raw_ns : __real_clock_raw_ns();
+}
+
+void __wrap_completion_post(struct completion *completion, struct job *job)
+{
+	if (!collects_finished) {
+		__real_completion_post(completion, job);
+		return;
+	}
+	pthread_mutex_lock(&finished_mutex);
+	job_list_push(&finished, job);
+	pthread_mutex_unlock(&finished_mutex);
+	pthread_cond_signal(&has_finished);
+}
+
+void bare_collect_finished(void)
+{
+	collects_finished = true;
+}
+
+struct job *bare_wait_finished(void)
+{
+	struct job *job;
+
+	pthread_mutex_lock(&finished_mutex);
+	while (!finished.head)
+		pthread_cond_wait(&has_finished, &finished_mutex);
+	job = job_list_pop(&finished);
+	pthread_mutex_unlock(&finished_mutex);
+	return job;
 }
 
 void bare_open(struct bare *bare)

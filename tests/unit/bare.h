@@ -1,4 +1,4 @@
-/* bare.h - a database with its writer's connection, and jobs for it; no threads, no loop. */
+/* bare.h - a database with its writer's connection, and jobs for it; no loop. */
 #ifndef POOLITE_TESTS_BARE_H
 #define POOLITE_TESTS_BARE_H
 
@@ -17,6 +17,15 @@ struct bare {
 
 /* The so-many-th call from now on fails for lack of memory, and does nothing; 0: none. */
 extern unsigned bare_failing_savepoint, bare_failing_release, bare_failing_undo;
+
+/* How connection_check() fails from now on; code 0: as it does. */
+extern struct poolite__failure bare_check_failure;
+
+/* The machine's clock (clock_raw_ns) stands still at bare_raw_ns. */
+extern bool bare_stops_raw_clock;
+extern _Atomic int64_t bare_raw_ns;
+/* Then: BEGIN IMMEDIATE takes longer than a group may. */
+extern bool bare_begins_slowly;
 
 /** With the tables t (id INTEGER PRIMARY KEY) and child (p REFERENCES t), both empty. */
 void bare_open(struct bare *bare);
@@ -39,5 +48,10 @@ struct job *bare_job(struct bare *bare, struct poolite__buf *message);
 /** The job of one statement. */
 struct job *bare_statement(
     struct bare *bare, enum poolite__method method, const char *sql);
+
+/** For tests with threads: from now on finished jobs go to bare_wait_finished(). */
+void bare_collect_finished(void);
+/** The next one that a thread has finished; waits for it. */
+struct job *bare_wait_finished(void);
 
 #endif

@@ -29,8 +29,6 @@ static void (*hook)(void);  /* ... something happens */
 static unsigned switches;   /* of foreign keys, so far */
 static unsigned failing_switch;
 static int sqlite_version; /* 0: what it is */
-static bool begins_slowly; /* BEGIN takes longer than a group may */
-static int64_t raw_ns;     /* what the machine's clock says */
 
 void __real_job_finish(struct job *job);
 void __wrap_job_finish(struct job *job);
@@ -42,17 +40,11 @@ int __real_work_run(struct database *database, struct connection *on, struct job
     const struct work_place *place, bool *has_savepoint);
 int __wrap_work_run(struct database *database, struct connection *on, struct job *job,
     const struct work_place *place, bool *has_savepoint);
-int64_t __real_clock_raw_ns(void);
-int64_t __wrap_clock_raw_ns(void);
 bool __real_connection_set_foreign_keys(struct connection *on, bool is_on);
 bool __wrap_connection_set_foreign_keys(struct connection *on, bool is_on);
 
 int __real_connection_sqlite_version_number(void);
 int __wrap_connection_sqlite_version_number(void);
-int __real_connection_begin_write(
-    struct connection *on, struct poolite__failure *failure);
-int __wrap_connection_begin_write(
-    struct connection *on, struct poolite__failure *failure);
 
 void __wrap_job_finish(struct job *job)
 {
@@ -84,22 +76,10 @@ int __wrap_work_run(struct database *database, struct connection *on, struct job
 	return rc;
 }
 
-int __wrap_connection_begin_write(struct connection *on, struct poolite__failure *failure)
-{
-	if (begins_slowly)
-		raw_ns += GROUP_TIME_NS + 1;
-	return __real_connection_begin_write(on, failure);
-}
-
 int __wrap_connection_sqlite_version_number(void)
 {
 	return sqlite_version ? sqlite_version
 			      : __real_connection_sqlite_version_number();
-}
-
-int64_t __wrap_clock_raw_ns(void)
-{
-	return is_ours ? raw_ns : __real_clock_raw_ns();
 }
 
 bool __wrap_connection_set_foreign_keys(struct connection *on, bool is_on)
@@ -116,7 +96,7 @@ static struct writer *writer;
 
 static void set_up(void)
 {
-	is_ours = true;
+	is_ours = bare_stops_raw_clock = true;
 	bare_open(&bare);
 	writer = calloc(1, sizeof *writer);
 	cr_assert_not_null(writer);
@@ -210,12 +190,12 @@ static void behind_run(unsigned which, void (*what)(void))
 
 static void take_longer_than_a_group_may(void)
 {
-	raw_ns += GROUP_TIME_NS + 1;
+	bare_raw_ns += GROUP_TIME_NS + 1;
 }
 
 static void take_as_long_as_a_group_may(void)
 {
-	raw_ns += GROUP_TIME_NS;
+	bare_raw_ns += GROUP_TIME_NS;
 }
 
 static void end_the_transaction(void)
@@ -299,7 +279,7 @@ Test(group, takes_its_first_member_also_when_the_lock_came_late)
 	struct job *members[2];
 
 	inserts(members, 2);
-	begins_slowly = true;
+	bare_begins_slowly = true;
 	cr_expect_eq(group_commit(writer, members, 2), 1);
 	expect_posted_ok(members, 1);
 	job_free(members[1]);
