@@ -93,13 +93,9 @@ int connection_run_own(struct connection *connection, enum own_statement which)
 	do
 		rc = sqlite3_step(stmt);
 	while (rc == SQLITE_ROW);
-	if (rc != SQLITE_DONE)
-		rc = sqlite3_extended_errcode(connection->db);
-	else
-		rc = SQLITE_OK;
 	sqlite3_reset(stmt);
 	connection->guard.is_own = false;
-	return rc;
+	return rc == SQLITE_DONE ? SQLITE_OK : rc; /* extended: SQLITE_OPEN_EXRESCODE */
 }
 
 /* The first column of the first row, or -1 with ${failure}. */
@@ -223,11 +219,8 @@ void connection_rollback(struct connection *connection)
 	connection_end_pages(connection);
 	/* Compiled again, for a schema may have changed, it needs memory, and that may be
 	 * short for a moment only. */
-	for (int i = 0; i < ROLLBACK_TRIES; i++) {
-		if (!connection_in_transaction(connection))
-			break;
+	for (int i = 0; connection_in_transaction(connection) && i < ROLLBACK_TRIES; i++)
 		rc = connection_run_own(connection, OWN_ROLLBACK);
-	}
 	if (!connection_in_transaction(connection)) {
 		connection_end_schema_change(connection);
 		return;

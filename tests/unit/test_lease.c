@@ -1,8 +1,12 @@
 /* A lease, and what it leaves behind: one connection, no threads.  What the next user of
  * the connection may find is looked at from inside. */
 #include <criterion/criterion.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "broker/db/internal.h"
 #include "broker/db/pages.h"
@@ -576,6 +580,164 @@ Test(reset, own_statement_is_not_left_half_stepped)
 	cr_expect_eq(connection_release(connection, &failure), POOLITE_SQL_ERROR);
 	cr_expect_eq(failure.sqlite, SQLITE_ERROR);
 	cr_expect_not(connection->guard.is_own);
+}
+
+/* From now on one of the broker's own statements is ${sql}. */
+static void replace_own(enum own_statement which, const char *sql)
+{
+	sqlite3_finalize(connection->own[which]);
+	connection->guard.is_own = true;
+	cr_assert_eq(
+	    sqlite3_prepare_v2(connection->db, sql, -1, &connection->own[which], NULL),
+	    SQLITE_OK);
+	connection->guard.is_own = false;
+}
+
+Test(reset, own_statement_fails_for_its_own_reason)
+{
+	struct connection *other = bare_connect(&bare, CONNECTION_WRITER);
+	struct poolite__failure failure;
+
+	bare_sql(connection, "CREATE TABLE parent (x)");
+	bare_sql(connection, "CREATE TABLE mismatch (p REFERENCES parent (x))");
+	bare_sql(connection, "INSERT INTO parent VALUES (1)");
+	cr_assert(connection_set_foreign_keys(connection, false));
+	bare_sql(connection, "INSERT INTO mismatch VALUES (1)");
+	cr_assert_eq(connection_begin_write(other, &failure), 0);
+	update("BEGIN");
+	expect_failed(POOLITE_NOT_ALLOWED);
+	cr_expect_eq(connection_begin_write(connection, &failure), POOLITE_BUSY);
+	connection_rollback(other);
+	update("BEGIN");
+	expect_failed(POOLITE_NOT_ALLOWED);
+	cr_expect_eq(connection_foreign_key_violations(connection, &failure), -1);
+	cr_expect_eq((int)failure.code, (int)POOLITE_SQL_ERROR, "%s", failure.message);
+	database_disconnect(&bare.database, other);
+}
+
+Test(reset, commit_that_fails_leaves_nothing_for_an_interrupt)
+{
+	struct poolite__failure failure;
+
+	cr_assert_eq(connection_begin_write(connection, &failure), 0);
+	bare_sql(connection, "INSERT INTO late VALUES (9)");
+	cr_expect_eq(connection_commit(connection, &failure), POOLITE_CONSTRAINT);
+	cr_expect_not(sqlite3_stmt_busy(connection->own[OWN_COMMIT]));
+	sqlite3_interrupt(connection->db);
+	bare_sql(connection, "INSERT INTO t VALUES (1)");
+}
+
+Test(reset, begin_without_its_snapshot_begins_nothing)
+{
+	struct poolite__failure failure;
+
+	replace_own(OWN_SNAPSHOT, "SELECT abs(-9223372036854775807 - 1)");
+	cr_expect_eq(connection_begin_read(connection, &failure), POOLITE_SQL_ERROR);
+	cr_expect_eq(failure.sqlite, SQLITE_ERROR);
+	cr_expect_not(connection_in_transaction(connection));
+}
+
+Test(reset, commit_that_failed_and_left_no_transaction_is_unknown)
+{
+	struct poolite__failure failure;
+
+	bare_sql(connection, "INSERT INTO t VALUES (1)");
+	replace_own(OWN_COMMIT, "INSERT OR ROLLBACK INTO t VALUES (1)");
+	cr_assert_eq(connection_begin_write(connection, &failure), 0);
+	cr_expect_eq(connection_commit(connection, &failure), POOLITE_OUTCOME_UNKNOWN);
+	cr_expect(failure.is_unknown);
+	cr_expect_eq(failure.sqlite, SQLITE_CONSTRAINT_PRIMARYKEY, "%d", failure.sqlite);
+}
+
+/* nomem(): lack of memory, ${fails_left} times; then what ROLLBACK does. */
+static unsigned fails_left;
+
+static void run_out_of_memory(sqlite3_context *context, int count, sqlite3_value **values)
+{
+	(void)count;
+	(void)values;
+	if (fails_left > 0) {
+		fails_left--;
+		sqlite3_result_error_nomem(context);
+	} else {
+		do_freely("ROLLBACK");
+	}
+}
+
+static void fail_rollbacks(unsigned count)
+{
+	sqlite3_create_function(
+	    connection->db, "nomem", 0, SQLITE_UTF8, NULL, run_out_of_memory, NULL, NULL);
+	replace_own(OWN_ROLLBACK, "SELECT nomem()");
+	fails_left = count;
+	begin();
+	update("CREATE TABLE made (x)");
+	expect_ok();
+}
+
+Test(reset, rollback_without_memory_is_tried_again)
+{
+	fail_rollbacks(2);
+	connection_rollback(connection);
+	cr_expect_eq(fails_left, 0);
+	cr_expect_not(connection_in_transaction(connection));
+	cr_expect_eq(bare.database.schema_seq % 2, 0, "is it changed still?");
+}
+
+/* What it holds open nobody could end; a restart recovers. */
+Test(reset, rollback_that_never_has_memory_ends_the_program, .exit_code = EXIT_FAILURE)
+{
+	fail_rollbacks(UINT_MAX);
+	connection_rollback(connection);
+	_exit(EXIT_SUCCESS);
+}
+
+Test(reset, rollback_that_fails_for_no_reason_is_our_own_bug, .signal = SIGABRT)
+{
+	begin();
+	replace_own(OWN_ROLLBACK, "SELECT abs(-9223372036854775807 - 1)");
+	connection_rollback(connection);
+	_exit(EXIT_SUCCESS);
+}
+
+/* Else the loop would go on with statements of the old one, or none at all. */
+Test(reset, schema_is_told_to_change_until_its_transaction_ends)
+{
+	uint64_t before;
+
+	begin(); /* what was made before had no transaction, and no end */
+	end_by(POOLITE__ROLLBACK);
+	before = bare.database.schema_seq;
+	cr_expect_eq(before % 2, 0);
+	begin();
+	update("CREATE TABLE made (x)");
+	expect_ok();
+	cr_expect_eq(bare.database.schema_seq, before + 1);
+	end_by(POOLITE__COMMIT);
+	cr_expect_eq(bare.database.schema_seq, before + 2);
+	begin();
+	update("DROP TABLE made");
+	cr_expect_eq(bare.database.schema_seq, before + 3);
+	end_by(POOLITE__ROLLBACK);
+	cr_expect_eq(bare.database.schema_seq, before + 4);
+	begin();
+	update("INSERT INTO t VALUES (1)");
+	end_by(POOLITE__COMMIT);
+	cr_expect_eq(bare.database.schema_seq, before + 4, "nothing of it changed");
+}
+
+/* A ROLLBACK that changes the schema back has to be compiled again; so has the next BEGIN. */
+Test(reset, own_statements_are_compiled_again_past_the_guard)
+{
+	struct poolite__failure failure;
+
+	begin();
+	update("CREATE TABLE made (x)");
+	end_by(POOLITE__ROLLBACK);
+	cr_expect_eq(connection_begin_write(connection, &failure), 0);
+	cr_expect_eq(connection_savepoint(connection, &failure), 0);
+	cr_expect_eq(connection_release(connection, &failure), 0);
+	cr_expect_eq(connection_commit(connection, &failure), 0);
 }
 
 Test(reset, undo_ends_its_savepoint)
