@@ -112,7 +112,7 @@ static int open_around(struct connection *connection, struct job *job,
 {
 	int rc = 0;
 
-	if (place->opens_savepoint && place->can_write) {
+	if (place->opens_savepoint) {
 		rc = connection_savepoint(connection, &job->failure);
 		*has_savepoint = rc == 0;
 	}

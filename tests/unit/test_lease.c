@@ -180,6 +180,26 @@ Test(lease, each_statement_s_savepoint_is_gone_behind_it)
 	    SQLITE_OK, "one is left");
 }
 
+/* As the members of a group that is torn down do. */
+Test(lease, request_that_runs_again_is_judged_anew)
+{
+	size_t answer_len;
+
+	begin();
+	update("INSERT INTO t VALUES (1)");
+	answer_len = job->answer.len;
+	update("INSERT INTO t VALUES (1)");
+	expect_failed(POOLITE_CONSTRAINT);
+	bare_sql(connection, "DELETE FROM t");
+	lease_run(&bare.database, connection, job, true);
+	expect_ok();
+	cr_expect_eq(job->answer.len, answer_len);
+	bare_sql(connection, "DELETE FROM t");
+	lease_run(&bare.database, connection, job, true);
+	expect_ok();
+	cr_expect_eq(job->answer.len, answer_len, "two answers");
+}
+
 Test(lease, statement_that_tears_it_down_ends_it)
 {
 	begin();
@@ -300,6 +320,18 @@ Test(lease, several_statements_are_undone_together)
 	script_of("INSERT INTO t VALUES (2); INSERT INTO t VALUES (1)");
 	expect_failed(POOLITE_CONSTRAINT);
 	expect_only_the_first_row();
+}
+
+/* The route that its text takes from now on depends on it. */
+Test(lease, several_statements_write_when_one_of_them_does)
+{
+	begin();
+	transaction_of("SELECT 1", "SELECT 2");
+	cr_expect_not(job->is_write);
+	transaction_of("INSERT INTO t VALUES (1)", "SELECT 2");
+	cr_expect(job->is_write);
+	transaction_of("SELECT 1", "INSERT INTO t VALUES (2)");
+	cr_expect(job->is_write);
 }
 
 Test(lease, several_statements_do_not_run_without_their_savepoint)
