@@ -81,7 +81,7 @@ SCOPE = {
     ),
     "broker/work.c": (
         "open_around run_transaction work_run",
-        "u/@(group|lease)/* i/broker_@(methods|groups|dead|script|transactions)/* "
+        "u/@(work|group|lease)/* i/broker_@(methods|groups|dead|script|transactions)/* "
         "i/broker_@(errors|limits|faults)/*",
     ),
     "broker/reader.c": (
