@@ -269,11 +269,8 @@ void connection_forget_counters(struct connection *connection)
 
 bool connection_set_foreign_keys(struct connection *connection, bool on)
 {
-	int is_on = -1;
-
 	return sqlite3_db_config(connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, on ? 1 : 0,
-		   &is_on) == SQLITE_OK &&
-	    is_on == (on ? 1 : 0);
+		   NULL) == SQLITE_OK;
 }
 
 int64_t connection_foreign_key_violations(

@@ -304,6 +304,26 @@ Test(pages, are_reset_after_an_interrupt_before_anything_else_runs)
 	cr_assert_eq(connection_commit(connection, &failure), 0);
 }
 
+/* Its client is told of what ended it, and not of what ended a later statement. */
+Test(pages, that_failed_keep_their_first_reason)
+{
+	struct stop stop = {0};
+
+	atomic_init(&stop.deadline_ns, CLOCK_NEVER);
+	cr_assert_eq(open_pages(1, 1, "SELECT x FROM t"), 0);
+	atomic_init(&stop.reason, POOLITE_CANCELLED);
+	connection_watch(connection, &stop);
+	connection_nudge(connection);
+	connection_unwatch(connection);
+	cr_assert_eq(open_pages(2, 1, "SELECT x FROM t"), 0);
+	atomic_init(&stop.reason, POOLITE_QUERY_TIMEOUT);
+	connection_watch(connection, &stop);
+	connection_nudge(connection);
+	connection_unwatch(connection);
+	cr_assert_eq(fetch(1, 1), POOLITE_CANCELLED);
+	cr_assert_eq(fetch(2, 1), POOLITE_QUERY_TIMEOUT);
+}
+
 Test(pages, stop_at_their_deadline)
 {
 	struct stop stop = {0};
