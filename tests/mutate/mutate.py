@@ -86,11 +86,11 @@ SCOPE = {
     ),
     "broker/reader.c": (
         "is_broken read_plain read_transaction run",
-        "u/reader/* i/broker_@(transactions|cursor|faults|methods|dead)/*",
+        "u/reader_thread/* i/broker_@(transactions|cursor|faults|methods|dead)/*",
     ),
     "broker/writer.c": (
         "writer_reopen take give_back check begin run_leased run_waiting",
-        "u/@(writer|group)/* i/broker_@(transactions|dead|groups|script|pool|faults)/*",
+        "u/@(writer_thread|group)/* i/broker_@(transactions|dead|groups|script|pool|faults)/*",
     ),
     "broker/database.c": (
         "database_commit database_must_stop database_refuse_writes database_refuses_writes",

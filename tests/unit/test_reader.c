@@ -30,7 +30,7 @@ static void tear_down(void)
 	bare_close(&bare);
 }
 
-TestSuite(reader, .init = set_up, .fini = tear_down, .timeout = 20);
+TestSuite(reader_thread, .init = set_up, .fini = tear_down, .timeout = 20);
 
 static void run(struct job *next)
 {
@@ -125,7 +125,7 @@ static void expect_number(int64_t number)
 
 /* ---- plain reads ------------------------------------------------------------------- */
 
-Test(reader, answers_a_query_and_keeps_no_snapshot)
+Test(reader_thread, answers_a_query_and_keeps_no_snapshot)
 {
 	run(query("SELECT count(*) FROM t"));
 	expect_number(0);
@@ -136,7 +136,7 @@ Test(reader, answers_a_query_and_keeps_no_snapshot)
 	cr_expect_not(connection_in_transaction(reader->connection));
 }
 
-Test(reader, does_not_run_what_is_late)
+Test(reader_thread, does_not_run_what_is_late)
 {
 	struct job *late = query("SELECT count(*) FROM t");
 
@@ -151,7 +151,7 @@ Test(reader, does_not_run_what_is_late)
 	cr_expect_not(connection_in_transaction(reader->connection));
 }
 
-Test(reader, sends_what_writes_to_the_writer)
+Test(reader_thread, sends_what_writes_to_the_writer)
 {
 	run(query("INSERT INTO t VALUES (1) RETURNING id"));
 	cr_expect(job->needs_writer);
@@ -164,7 +164,7 @@ Test(reader, sends_what_writes_to_the_writer)
 	cr_expect_eq(bare_rows(bare.connection, "t"), 0);
 }
 
-Test(reader, error_of_a_text_breaks_nothing)
+Test(reader_thread, error_of_a_text_breaks_nothing)
 {
 	run(query("SELECT nothing FROM t"));
 	expect_failed(POOLITE_SQL_ERROR);
@@ -180,7 +180,7 @@ static void commit_a_row(sqlite3_context *context, int count, sqlite3_value **va
 	sqlite3_result_int(context, 0);
 }
 
-Test(reader, transaction_of_reads_sees_one_snapshot)
+Test(reader_thread, transaction_of_reads_sees_one_snapshot)
 {
 	run(query("SELECT 1"));
 	sqlite3_create_function(reader->connection->db, "lower", 1, SQLITE_UTF8, NULL,
@@ -193,7 +193,7 @@ Test(reader, transaction_of_reads_sees_one_snapshot)
 	expect_number(1);
 }
 
-Test(reader, transaction_without_a_snapshot_does_not_run)
+Test(reader_thread, transaction_without_a_snapshot_does_not_run)
 {
 	struct poolite__failure failure;
 
@@ -207,7 +207,7 @@ Test(reader, transaction_without_a_snapshot_does_not_run)
 
 /* ---- between begin and commit -------------------------------------------------------- */
 
-Test(reader, reads_in_one_snapshot_until_the_commit)
+Test(reader_thread, reads_in_one_snapshot_until_the_commit)
 {
 	begin();
 	expect_ok();
@@ -227,7 +227,7 @@ Test(reader, reads_in_one_snapshot_until_the_commit)
 	cr_expect_not(connection_in_transaction(reader->connection));
 }
 
-Test(reader, ends_a_transaction_whose_client_is_gone)
+Test(reader_thread, ends_a_transaction_whose_client_is_gone)
 {
 	struct job *undo;
 
@@ -240,7 +240,7 @@ Test(reader, ends_a_transaction_whose_client_is_gone)
 	cr_expect_not(connection_in_transaction(reader->connection));
 }
 
-Test(reader, is_replaced_when_something_is_left_on_it)
+Test(reader_thread, is_replaced_when_something_is_left_on_it)
 {
 	static const char leave_behind[] = "CREATE TEMP TABLE left_behind (x)";
 
@@ -267,7 +267,7 @@ static struct job *in_pages(struct job *made)
 	return made;
 }
 
-Test(reader, keeps_a_cursor_s_snapshot_until_its_last_page)
+Test(reader_thread, keeps_a_cursor_s_snapshot_until_its_last_page)
 {
 	bare_sql(bare.connection, "INSERT INTO t VALUES (1), (2)");
 	run(in_pages(query("SELECT id FROM t")));
@@ -280,7 +280,7 @@ Test(reader, keeps_a_cursor_s_snapshot_until_its_last_page)
 	cr_expect(connection_is_clean(reader->connection));
 }
 
-Test(reader, cursor_inside_is_closed_and_the_transaction_goes_on)
+Test(reader_thread, cursor_inside_is_closed_and_the_transaction_goes_on)
 {
 	bare_sql(bare.connection, "INSERT INTO t VALUES (1), (2)");
 	begin();
@@ -308,8 +308,9 @@ static void check(enum poolite_code code, int sqlite)
 	cr_expect_eq(job->started_ns, 0, "nothing but the check is to be run");
 }
 
-Test(reader, is_replaced_for_what_a_fresh_connection_may_mend)
+Test(reader_thread, is_replaced_for_what_a_fresh_connection_may_mend)
 {
+	run(query("SELECT 1")); /* the connection is open: that asks as well */
 	check(POOLITE_STORAGE, SQLITE_IOERR);
 	cr_expect(job->breaks_reader);
 	check(POOLITE_CORRUPT, SQLITE_CORRUPT);

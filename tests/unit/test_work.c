@@ -67,18 +67,25 @@ static bool is_short(const char *sql, bool examine)
 	return job->is_short;
 }
 
+static int64_t processor_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return used.tv_sec * CLOCK_NS_PER_SEC + used.tv_nsec;
+}
+
 /* SQL's function lower() takes two seconds of the machine's clock, and of the processor
  * more than a read on the loop may. */
 static void take_two_seconds(sqlite3_context *context, int count, sqlite3_value **values)
 {
-	struct timespec used;
+	int64_t until_ns = processor_ns() + 10 * CLOCK_NS_PER_MS;
 
 	(void)count;
 	(void)values;
 	bare_raw_ns += 2 * CLOCK_NS_PER_SEC;
-	do
-		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-	while (used.tv_sec == 0 && used.tv_nsec < 20 * CLOCK_NS_PER_MS);
+	while (processor_ns() < until_ns)
+		continue;
 	sqlite3_result_int(context, 0);
 }
 

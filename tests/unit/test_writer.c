@@ -67,7 +67,7 @@ static void tear_down(void)
 	bare_close(&bare);
 }
 
-TestSuite(writer, .init = set_up, .fini = tear_down, .timeout = 20);
+TestSuite(writer_thread, .init = set_up, .fini = tear_down, .timeout = 20);
 
 static struct job *note(struct job *job)
 {
@@ -191,7 +191,7 @@ static int rows(void)
 
 /* ---- what shares a COMMIT ---------------------------------------------------------------- */
 
-Test(writer, takes_what_waits_as_one_group)
+Test(writer_thread, takes_what_waits_as_one_group)
 {
 	insert(1);
 	insert(2);
@@ -203,7 +203,7 @@ Test(writer, takes_what_waits_as_one_group)
 	cr_expect_eq(rows(), 3);
 }
 
-Test(writer, group_has_as_many_members_as_it_may)
+Test(writer_thread, group_has_as_many_members_as_it_may)
 {
 	for (int i = 0; i < GROUP_MEMBERS_MAX + 5; i++)
 		insert(i);
@@ -213,7 +213,7 @@ Test(writer, group_has_as_many_members_as_it_may)
 	cr_expect_eq(writer->counters.largest_group, GROUP_MEMBERS_MAX);
 }
 
-Test(writer, those_for_which_there_was_no_time_are_the_next_in_their_order)
+Test(writer_thread, those_for_which_there_was_no_time_are_the_next_in_their_order)
 {
 	for (int i = 0; i < 5; i++)
 		insert(i);
@@ -232,7 +232,7 @@ static void expect_alone(void)
 	cr_expect_eq(writer->counters.largest_group, 2);
 }
 
-Test(writer, text_that_tore_a_group_down_runs_alone)
+Test(writer_thread, text_that_tore_a_group_down_runs_alone)
 {
 	insert(1);
 	insert(2);
@@ -245,7 +245,7 @@ Test(writer, text_that_tore_a_group_down_runs_alone)
 	cr_expect_eq(rows(), 5);
 }
 
-Test(writer, script_without_foreign_keys_runs_alone)
+Test(writer_thread, script_without_foreign_keys_runs_alone)
 {
 	insert(1);
 	insert(2);
@@ -258,7 +258,7 @@ Test(writer, script_without_foreign_keys_runs_alone)
 	cr_expect_eq(rows(), 5);
 }
 
-Test(writer, health_check_comes_alone)
+Test(writer_thread, health_check_comes_alone)
 {
 	insert(1);
 	insert(2);
@@ -278,7 +278,7 @@ Test(writer, health_check_comes_alone)
 
 /* ---- transactions ------------------------------------------------------------------------ */
 
-Test(writer, serves_only_who_began_until_the_commit)
+Test(writer_thread, serves_only_who_began_until_the_commit)
 {
 	struct session session = {.id = 42, .peer = {.pid = 43, .uid = 44}};
 	struct job *inside = NULL;
@@ -314,7 +314,7 @@ Test(writer, serves_only_who_began_until_the_commit)
 	cr_expect_eq(reopened, 0);
 }
 
-Test(writer, begin_that_fails_holds_nobody_up)
+Test(writer_thread, begin_that_fails_holds_nobody_up)
 {
 	struct poolite__failure failure;
 	struct job *refused = request(POOLITE__BEGIN);
@@ -328,7 +328,7 @@ Test(writer, begin_that_fails_holds_nobody_up)
 	cr_expect_eq(writer->counters.transactions, 0);
 }
 
-Test(writer, does_not_begin_where_writes_are_refused)
+Test(writer_thread, does_not_begin_where_writes_are_refused)
 {
 	struct job *refused = request(POOLITE__BEGIN);
 
@@ -353,7 +353,7 @@ static void leave_a_temp_table(void)
 	writer->connection->guard.is_own = false;
 }
 
-Test(writer, connection_on_which_something_is_left_is_replaced)
+Test(writer_thread, connection_on_which_something_is_left_is_replaced)
 {
 	struct job *inside, *next;
 
@@ -375,7 +375,7 @@ Test(writer, connection_on_which_something_is_left_is_replaced)
 }
 
 /* The only connection of the three files: its close must not delete one of them. */
-Test(writer, goes_on_writing_on_the_connection_that_took_another_s_place)
+Test(writer_thread, goes_on_writing_on_the_connection_that_took_another_s_place)
 {
 	struct job *next;
 
@@ -392,7 +392,7 @@ Test(writer, goes_on_writing_on_the_connection_that_took_another_s_place)
 	expect_ok(next);
 }
 
-Test(writer, files_that_were_replaced_are_not_forgotten_with_the_connection)
+Test(writer_thread, files_that_were_replaced_are_not_forgotten_with_the_connection)
 {
 	char command[256];
 	struct job *next;
@@ -413,7 +413,8 @@ Test(writer, files_that_were_replaced_are_not_forgotten_with_the_connection)
 }
 
 /* A restart recovers; a broker without a writer would refuse every write for ever. */
-Test(writer, that_cannot_be_opened_again_ends_the_program, .exit_code = EXIT_FAILURE)
+Test(writer_thread, that_cannot_be_opened_again_ends_the_program,
+    .exit_code = EXIT_FAILURE)
 {
 	struct job *end = request(POOLITE__COMMIT);
 
@@ -436,7 +437,7 @@ static void expect_check(enum poolite_code code, int sqlite)
 	cr_expect_eq((int)job->failure.code, (int)code);
 }
 
-Test(writer, check_that_meets_what_passes_takes_writes_on)
+Test(writer_thread, check_that_meets_what_passes_takes_writes_on)
 {
 	expect_check(POOLITE_OK, 0);
 	expect_check(POOLITE_BUSY, SQLITE_BUSY);
@@ -444,19 +445,19 @@ Test(writer, check_that_meets_what_passes_takes_writes_on)
 	cr_expect_not(bare.database.refuses_writes);
 }
 
-Test(writer, check_that_meets_a_failing_disk_ends_the_writing)
+Test(writer_thread, check_that_meets_a_failing_disk_ends_the_writing)
 {
 	expect_check(POOLITE_STORAGE, SQLITE_IOERR);
 	cr_expect_eq((int)bare.database.refusal, (int)POOLITE_STORAGE);
 }
 
-Test(writer, check_that_meets_damage_ends_the_writing)
+Test(writer_thread, check_that_meets_damage_ends_the_writing)
 {
 	expect_check(POOLITE_CORRUPT, SQLITE_CORRUPT);
 	cr_expect_eq((int)bare.database.refusal, (int)POOLITE_CORRUPT);
 }
 
-Test(writer, check_looks_at_the_files_too)
+Test(writer_thread, check_looks_at_the_files_too)
 {
 	struct job *job = health_check();
 	char away[128];
