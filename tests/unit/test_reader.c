@@ -325,3 +325,15 @@ Test(reader_thread, is_replaced_for_what_a_fresh_connection_may_mend)
 	check(POOLITE_OK, 0);
 	cr_expect_not(job->breaks_reader);
 }
+
+Test(reader_thread, without_a_connection_says_why_and_is_replaced)
+{
+	run(query("SELECT 1"));
+	reader_stop(reader);
+	poolite__fail(&bare_check_failure, POOLITE_STORAGE, "as the test wants it");
+	reader = reader_start(&bare.database, 2);
+	cr_assert_not_null(reader);
+	run(query("SELECT 1"));
+	expect_failed(POOLITE_STORAGE);
+	cr_expect(job->breaks_reader);
+}
