@@ -157,6 +157,9 @@ Test(work, answer_is_as_long_as_a_result_may_be)
 	cr_expect_eq(select_blob(max - beside), 0, "%s", job->failure.message);
 	cr_expect_eq(job->answer.len, max);
 	expect_failed(select_blob(max + POOLITE__ENVELOPE_BYTES), POOLITE_TOO_LARGE);
+	take_query("SELECT zeroblob(600000), zeroblob(600000)");
+	expect_failed(run(), POOLITE_TOO_LARGE);
+	cr_expect_not_null(strstr(job->failure.message, "LIMIT"), "what to do");
 }
 
 Test(work, batch_whose_answer_has_no_room_fails)
