@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "broker/group.h"
+#include "broker/net/session_internal.h"
 #include "broker/work.h"
 #include "proto/script.h"
 #include "tests/unit/bare.h"
@@ -762,4 +763,24 @@ Test(group, connection_whose_keys_stay_off_is_replaced)
 	cr_expect_eq(bare.database.connections_open, 1);
 	cr_expect_eq(rows_of("t"), 1);
 	expect_keys_on();
+}
+
+static struct holder seen;
+
+static void look_who_holds_the_writer(void)
+{
+	seen = writer_holder(writer);
+}
+
+Test(group, script_without_keys_holds_the_writer)
+{
+	struct job *job = script_without_keys("INSERT INTO t VALUES (5)");
+	struct session session = {.id = 42};
+
+	job->session = &session;
+	behind_run(1, look_who_holds_the_writer);
+	group_run_keys_off(writer, job);
+	expect_posted_ok(&job, 1);
+	cr_expect(seen.is_held);
+	cr_expect_eq(seen.session, 42);
 }

@@ -225,6 +225,17 @@ Test(lease, script_without_foreign_keys_does_not_run_inside)
 	cr_expect_eq(bare_rows(connection, "t"), 0);
 }
 
+Test(lease, batch_in_chunks_does_not_run_inside)
+{
+	begin();
+	take(bare_statement(&bare, POOLITE__UPDATE, "INSERT INTO t VALUES (1)"));
+	job->request.options.chunk_rows = 1;
+	lease_run(&bare.database, connection, job, true);
+	expect_failed(POOLITE_BAD_REQUEST);
+	cr_expect_not(job->has_ended);
+	cr_expect_eq(bare_rows(connection, "t"), 0);
+}
+
 Test(lease, one_on_a_reader_may_not_write)
 {
 	struct connection *reader = bare_connect(&bare, CONNECTION_READER);
