@@ -251,6 +251,16 @@ Test(lease, one_on_a_reader_may_not_write)
 	database_disconnect(&bare.database, reader);
 }
 
+Test(lease, who_may_only_read_does_not_write_on_the_writer_either)
+{
+	begin();
+	take(bare_statement(&bare, POOLITE__UPDATE, "INSERT INTO t VALUES (1)"));
+	job->read_only = true;
+	lease_run(&bare.database, connection, job, true);
+	expect_failed(POOLITE_READ_ONLY);
+	cr_expect_eq(bare_rows(connection, "t"), 0);
+}
+
 Test(lease, statement_that_cannot_be_released_is_undone)
 {
 	begin();
