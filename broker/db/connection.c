@@ -269,8 +269,10 @@ void connection_forget_counters(struct connection *connection)
 
 bool connection_set_foreign_keys(struct connection *connection, bool on)
 {
-	return sqlite3_db_config(connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, on ? 1 : 0,
-		   NULL) == SQLITE_OK;
+	int is_on = -1; /* read back */
+
+	sqlite3_db_config(connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, on ? 1 : 0, &is_on);
+	return is_on == (on ? 1 : 0);
 }
 
 int64_t connection_foreign_key_violations(
