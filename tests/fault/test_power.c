@@ -11,9 +11,16 @@
 #include "tests/fault/faulty.h"
 #include "tests/support/check.h"
 
-#define WORKERS  2
-#define CLIENTS  4
-#define REQUESTS 50
+#define WORKERS 2
+#define CLIENTS 4
+/* A run makes some 600 writes and syncs with them: a quick form goes through all of these. */
+#define REQUESTS 24
+/* Runs are not alike.  So many are counted; and so many tries has a point near the end. */
+#define COUNTED 4
+#define TRIES   5
+/* Subsets of what was not synced that each point has in a long run. */
+#define SUBSETS    20
+#define POINTS_MAX 4096
 /* So many are started again on what the cut left, before the checker is let at it. */
 #define RESTART_EVERY 10
 
@@ -21,6 +28,7 @@
 struct tally {
 	_Atomic uint64_t next; /* number of the next run */
 	_Atomic uint64_t cuts;
+	_Atomic bool is_cut[POINTS_MAX]; /* by point */
 	_Atomic uint64_t restarts;
 	_Atomic uint64_t acks, unknowns, bystanders, wrong;
 	_Atomic uint64_t pending, dropped;
@@ -32,7 +40,8 @@ struct work {
 	const struct effort *effort;
 	struct tally *tally;
 	const char *synchronous;
-	uint64_t cuts;    /* wanted */
+	uint64_t step;    /* one point of so many */
+	uint64_t subsets; /* of each point */
 	uint64_t changes; /* that an undisturbed run makes */
 };
 
@@ -80,13 +89,13 @@ static void add(struct tally *tally, const struct ledger *ledger,
 	tally->damaged += verdict->damaged;
 }
 
-/* One run up to the cut. */
-static void cut_once(const struct work *work, struct faulty *faulty, uint64_t number)
+/* One run up to the ${point}-th change; false when it was over before. */
+static bool cut_once(
+    const struct work *work, struct faulty *faulty, uint64_t point, uint64_t number)
 {
 	struct chance chance = chance_of(work->effort->seed, number);
 	struct ledger *ledger = faulty->ledger;
 	struct ledger_verdict verdict = {0};
-	uint64_t rounds = work->cuts / work->changes + 1;
 	int status;
 
 	faulty_renew(faulty);
@@ -94,12 +103,10 @@ static void cut_once(const struct work *work, struct faulty *faulty, uint64_t nu
 	memset(ledger->codes, 0, sizeof ledger->codes);
 	ledger->options.seed = chance_below(&chance, UINT64_MAX);
 	faulty->control->seed = chance_below(&chance, UINT64_MAX);
-	/* Evenly over the run, then each of them several times. */
-	faulty->control->cut_at =
-	    1 + number * work->changes * rounds / work->cuts % work->changes;
+	faulty->control->cut_at = point;
 	status = faulty_run(faulty);
 	if (!faulty->control->was_cut)
-		return; /* a shorter run than most */
+		return false;
 	CHECK(status == 128 + SIGKILL, "cut, but status %d", status);
 	scribble_on_shm(faulty);
 	if (number % RESTART_EVERY == 0) {
@@ -114,6 +121,8 @@ static void cut_once(const struct work *work, struct faulty *faulty, uint64_t nu
 	}
 	ledger_check(ledger, faulty->broker.database, &verdict);
 	add(work->tally, ledger, &verdict, faulty->control);
+	work->tally->is_cut[point] = true;
+	return true;
 }
 
 static struct ledger *make_ledger(void)
@@ -139,49 +148,87 @@ static void cut_many(unsigned index, void *context)
 	(void)index;
 	name_flags(work, flags);
 	faulty_make(&faulty, make_ledger(), flags);
-	while (effort_goes_on(work->effort, work->tally->cuts, work->cuts))
-		cut_once(work, &faulty, atomic_fetch_add(&work->tally->next, 1));
+	/* From the first to the last, then all of them anew. */
+	for (;;) {
+		uint64_t number = atomic_fetch_add(&work->tally->next, 1);
+		uint64_t at = number * work->step;
+		if (!effort_goes_on(work->effort, at, work->changes * work->subsets))
+			break;
+		for (uint64_t i = 0; i < TRIES; i++)
+			if (cut_once(work, &faulty, 1 + at % work->changes,
+				number + i * POINTS_MAX * SUBSETS))
+				break;
+	}
 }
 
-/* How many changes a run makes when nothing happens to it. */
+/* How many changes a run makes when nothing happens to it, on average. */
 static uint64_t count_changes(const struct work *work)
 {
 	struct faulty faulty;
 	const char *flags[8];
-	int status;
+	uint64_t changes = 0;
 
 	name_flags(work, flags);
 	faulty_make(&faulty, make_ledger(), flags);
-	faulty.control->cut_at = UINT64_MAX;
-	status = faulty_run(&faulty);
-	CHECK(status == 0, "without a fault: status %d:\n%s", status, faulty.broker.log);
-	return faulty.control->changes;
+	for (int i = 0; i < COUNTED; i++) {
+		int status;
+		faulty_renew(&faulty);
+		faulty.ledger->options.seed = work->effort->seed + (uint64_t)i;
+		faulty.control->cut_at = UINT64_MAX;
+		status = faulty_run(&faulty);
+		CHECK(status == 0, "without a fault: status %d:\n%s", status,
+		    faulty.broker.log);
+		changes += faulty.control->changes;
+	}
+	return changes / COUNTED;
 }
 
-static void run_cuts(const struct effort *effort, const char *synchronous, uint64_t cuts,
-    struct tally *tally)
+/* How many points were cut at. */
+static uint64_t points_cut(const struct tally *tally)
+{
+	uint64_t points = 0;
+
+	for (size_t i = 0; i < POINTS_MAX; i++)
+		points += tally->is_cut[i];
+	return points;
+}
+
+/* Returns how many points a run has. */
+static uint64_t run_cuts(const struct effort *effort, const char *synchronous,
+    uint64_t step, uint64_t subsets, struct tally *tally)
 {
 	struct work work = {
-	    .effort = effort, .tally = tally, .synchronous = synchronous, .cuts = cuts};
+	    .effort = effort,
+	    .tally = tally,
+	    .synchronous = synchronous,
+	    .step = step,
+	    .subsets = subsets,
+	};
 
 	work.changes = count_changes(&work);
+	CHECK(work.changes < POINTS_MAX, "too many points");
 	workers_run(WORKERS, cut_many, &work);
 	report_note(
-	    "     synchronous=%s: a run makes %llu writes and syncs; %llu cuts dropped "
-	    "%llu of %llu sectors not synced",
+	    "     synchronous=%s: a run makes %llu writes and syncs; %llu cuts at %llu of "
+	    "them dropped %llu of %llu sectors not synced",
 	    synchronous, (unsigned long long)work.changes,
-	    (unsigned long long)tally->cuts, (unsigned long long)tally->dropped,
-	    (unsigned long long)tally->pending);
+	    (unsigned long long)tally->cuts, (unsigned long long)points_cut(tally),
+	    (unsigned long long)tally->dropped, (unsigned long long)tally->pending);
+	return work.changes;
 }
 
 void test_power_cut(const struct effort *effort)
 {
 	struct tally *full = shared_memory(sizeof *full);
 	struct tally *normal = shared_memory(sizeof *normal);
+	uint64_t points;
 
-	run_cuts(effort, "NORMAL", effort_amount(effort, 40, 400), normal);
-	run_cuts(effort, "FULL", effort_amount(effort, 500, 10000), full);
+	run_cuts(effort, "NORMAL", 6, effort_amount(effort, 1, 10), normal);
+	points = run_cuts(effort, "FULL", 1, effort_amount(effort, 1, SUBSETS), full);
 	report_amount("power cuts, synchronous=FULL", (double)full->cuts, 500, 10000);
+	/* The last points of one run are past the end of another. */
+	report_amount("points of a run at which it went, in %",
+	    100.0 * (double)points_cut(full) / (double)points, 95, 95);
 	report_amount(
 	    "of them with a broker started again", (double)full->restarts, 45, 900);
 	report_amount("writes answered OK before", (double)full->acks, 20000, 400000);

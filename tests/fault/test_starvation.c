@@ -1,7 +1,5 @@
 /* T16: readers that leave the checkpoints no gap, then one that reads for ever; writers go on. */
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/fault/fault.h"
@@ -43,22 +41,13 @@ static void read_on(unsigned index, void *context)
 	poolite_close(handle);
 }
 
-static double wal_mib(void)
-{
-	char path[80];
-	struct stat st;
-
-	snprintf(path, sizeof path, "%s-wal", broker.database);
-	return stat(path, &st) == 0 ? (double)st.st_size / (1 << 20) : 0;
-}
-
 /* Watch for ${seconds}: the largest WAL, and the checkpoints' ages. */
 static double watch(struct wire *wire, double seconds, struct spans *ages)
 {
 	double until = check_seconds() + seconds, largest = 0;
 
 	while (check_seconds() < until) {
-		double mib = wal_mib();
+		double mib = poolited_wal_mib(&broker);
 		largest = mib > largest ? mib : largest;
 		if (ages)
 			spans_add(ages, (double)stat_of(wire, "wal.checkpoint_age"));

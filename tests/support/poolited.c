@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/support/check.h"
@@ -232,6 +233,15 @@ unsigned poolited_peak_mib(const struct poolited *broker)
 unsigned poolited_resident_kib(const struct poolited *broker)
 {
 	return status_kib(broker, "VmRSS");
+}
+
+double poolited_wal_mib(const struct poolited *broker)
+{
+	char path[80];
+	struct stat st;
+
+	snprintf(path, sizeof path, "%s-wal", broker->database);
+	return stat(path, &st) == 0 ? (double)st.st_size / (1 << 20) : 0;
 }
 
 double poolited_cpu_seconds(const struct poolited *broker)

@@ -59,6 +59,8 @@ unsigned poolited_descriptors(const struct poolited *broker);
 unsigned poolited_peak_mib(const struct poolited *broker);
 /** The memory it has now, in KiB. */
 unsigned poolited_resident_kib(const struct poolited *broker);
+/** The size of its database's -wal now, in MiB; 0 without one. */
+double poolited_wal_mib(const struct poolited *broker);
 /** Seconds of processor that it has used. */
 double poolited_cpu_seconds(const struct poolited *broker);
 /** Count its peak anew, from what it has now. */
