@@ -10,7 +10,9 @@
 #define READERS       4
 #define WAL_LIMIT     "96M"
 #define WAL_LIMIT_MIB 96
-#define SHORT_MIB     64
+/* From there on reads are ended for the WAL's sake. */
+#define NEAR_LIMIT_MIB (WAL_LIMIT_MIB / 4 * 3)
+#define SHORT_MIB      64
 
 static struct poolited broker;
 static struct {
@@ -41,19 +43,51 @@ static void read_on(unsigned index, void *context)
 	poolite_close(handle);
 }
 
+/* The last checkpoint's age; as long as there was none, that of ${started}. */
+static double checkpoint_age(struct wire *wire, double started)
+{
+	if (stat_of(wire, "wal.checkpoints") == 0)
+		return check_seconds() - started;
+	return stat_real(wire, "wal.checkpoint_age");
+}
+
 /* Watch for ${seconds}: the largest WAL, and the checkpoints' ages. */
 static double watch(struct wire *wire, double seconds, struct spans *ages)
 {
-	double until = check_seconds() + seconds, largest = 0;
+	double started = check_seconds(), largest = 0;
 
-	while (check_seconds() < until) {
+	while (check_seconds() < started + seconds) {
 		double mib = poolited_wal_mib(&broker);
 		largest = mib > largest ? mib : largest;
 		if (ages)
-			spans_add(ages, (double)stat_of(wire, "wal.checkpoint_age"));
+			spans_add(ages, checkpoint_age(wire, started));
 		usleep(10000);
 	}
 	return largest;
+}
+
+/* Watch until the WAL is larger than ${mib}, or is not; its size then. */
+static double await_wal(double mib, bool is_larger)
+{
+	double until = check_seconds() + PATIENCE_SECONDS, found;
+
+	while (((found = poolited_wal_mib(&broker)) > mib) != is_larger &&
+	    check_seconds() < until)
+		usleep(1000);
+	return found;
+}
+
+/* A transaction that reads for ever was ended, and is told why. */
+static bool was_ended_for_the_wal(struct wire *pin)
+{
+	const struct reply *reply = wire_receive(pin, wire_sql(pin, "query", "SELECT 1"));
+
+	if (reply->failure.code == POOLITE_TRANSACTION_EXPIRED &&
+	    strstr(reply->failure.message, "wal_limit"))
+		return true;
+	report_note("     the long read's: %s, %s",
+	    poolite_code_name(reply->failure.code), reply->failure.message);
+	return false;
 }
 
 void test_starvation(const struct effort *effort)
@@ -65,10 +99,11 @@ void test_starvation(const struct effort *effort)
 	    .skips_mistakes = true};
 	struct ledger *ledger = ledger_create(&options);
 	struct ledger_verdict verdict = {0};
-	double largest_short, largest_long;
+	double largest_short, largest_long, near, cut;
 	struct spans ages = {0};
 	pid_t pids[READERS];
 	struct wire *wire, *pin;
+	bool was_told;
 
 	shared = shared_memory(sizeof *shared);
 	poolited_make(&broker, (const char *const[]){"--wal-limit", WAL_LIMIT, NULL});
@@ -84,7 +119,11 @@ void test_starvation(const struct effort *effort)
 		client_wait(pids[i]);
 	pin = wire_open(&broker);
 	call(pin, "begin", "[{`mode`: `read`}]");
+	near = await_wal(NEAR_LIMIT_MIB, true);
+	cut = await_wal(SHORT_MIB, false);
 	largest_long = watch(wire, seconds, NULL);
+	largest_long = near > largest_long ? near : largest_long;
+	was_told = was_ended_for_the_wal(pin);
 	ledger_stop(ledger);
 	wire_free_all();
 	CHECK_EQ(poolited_stop(&broker), 0);
@@ -96,5 +135,9 @@ void test_starvation(const struct effort *effort)
 	    spans_quantile_ms(&ages, 0.99) / 1000, 10);
 	report_at_most(
 	    "largest WAL with one long read, MiB", largest_long, WAL_LIMIT_MIB);
+	report_at_least(
+	    "it came to three quarters of wal_limit, MiB", near, NEAR_LIMIT_MIB);
+	report_exactly("the long read was ended, and told why", was_told, 1);
+	report_at_most("WAL afterwards, MiB", cut, SHORT_MIB);
 	ledger_report(ledger, &verdict);
 }

@@ -195,7 +195,8 @@ static const char *find_key(const char *at, const char *key, size_t key_len)
 	return NULL;
 }
 
-int64_t stat_of(struct wire *wire, const char *name)
+/* Where its value stands in what is answered; NULL: it is not there. */
+static const char *find_stat(struct wire *wire, const char *name)
 {
 	const char *at = ask(wire, "stats");
 
@@ -204,7 +205,19 @@ int64_t stat_of(struct wire *wire, const char *name)
 		at = find_key(at, name, len);
 		name += len + (name[len] == '.');
 	}
+	return at;
+}
+
+int64_t stat_of(struct wire *wire, const char *name)
+{
+	const char *at = find_stat(wire, name);
 	return at ? strtoll(at, NULL, 10) : 0;
+}
+
+double stat_real(struct wire *wire, const char *name)
+{
+	const char *at = find_stat(wire, name);
+	return at ? strtod(at, NULL) : 0;
 }
 
 void await_stat(struct wire *wire, const char *name, int64_t at_least)

@@ -108,6 +108,8 @@ void refused(struct wire *wire, enum poolite_code code, const char *part,
 
 /** A figure of `stats`: "pool_size", "groups.replays", "requests.query.count"; not there: 0. */
 int64_t stat_of(struct wire *wire, const char *name);
+/** The same with its fraction: "wal.checkpoint_age". */
+double stat_real(struct wire *wire, const char *name);
 /** Ask until the figure is at least this. */
 void await_stat(struct wire *wire, const char *name, int64_t at_least);
 /** Ask until it is this. */
