@@ -91,6 +91,7 @@ void test_failpoints(const struct effort *effort);
 void test_io_faults(const struct effort *effort);
 void test_threads(const struct effort *effort);
 void test_client(const struct effort *effort);
+void test_deadlines(const struct effort *effort);
 void test_power_cut(const struct effort *effort);
 
 #endif

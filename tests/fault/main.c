@@ -36,6 +36,7 @@ static const struct fault_test tests[] = {
     {"T18", "threads share a handle, cancel and fork", 5, test_threads},
     {"T19", "all at once, for a while", 10, test_soak},
     {"T22", "calls of the client library are cut off", 10, test_client},
+    {"T24", "statements end at their deadlines", 3, test_deadlines},
 };
 #define TESTS (sizeof tests / sizeof *tests)
 
