@@ -2,6 +2,7 @@
  * snapshots.
  */
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -278,6 +279,57 @@ Test(broker_pool, reads_that_come_after_the_wal_was_full_are_not_ended_for_it)
 	CHECK(ended <= 2, "%d of 40 were ended", ended);
 	while (stat_of(a, "wal.bytes") > 3 << 20)
 		process_pause(0.01);
+}
+
+/* Large rows, committed one by one, until the statement has its answer: checkpoints are tried
+ * again and again, and the WAL comes to its limit. */
+static const struct reply *fill_until_answered(struct wire *wire, uint32_t msgid)
+{
+	double until = check_seconds() + PATIENCE_SECONDS;
+	struct pollfd pollfd = {.fd = wire_fd(wire), .events = POLLIN};
+
+	while (poll(&pollfd, 1, 0) == 0) {
+		update(a, "INSERT INTO t (x) VALUES (zeroblob(200000))");
+		CHECK(check_seconds() < until, "it is not ended");
+	}
+	return wire_receive(wire, msgid);
+}
+
+/* It was ended with ${code}, and the WAL stayed below its limit. */
+static const struct reply *expect_end_for_the_wal(uint32_t msgid, enum poolite_code code)
+{
+	const struct reply *reply = fill_until_answered(b, msgid);
+
+	CHECK_EQ(reply->failure.code, code);
+	CHECK(stat_of(a, "wal.bytes") <= 4 << 20, "%lld bytes of WAL",
+	    (long long)stat_of(a, "wal.bytes"));
+	return reply;
+}
+
+Test(broker_pool, running_query_that_pins_the_wal_is_ended_and_told_why)
+{
+	uint32_t msgid;
+
+	START("--wal-limit", "4M", "--synchronous", "NORMAL");
+	msgid = wire_sql(b, "query", ENDLESS ", t");
+	await_stat(a, "active_connections", 1);
+	CHECK_HAS(expect_end_for_the_wal(msgid, POOLITE_OVERLOADED)->failure.message,
+	    "wal_limit");
+	expect_number(b, number(a, "SELECT count(*) FROM t"), "SELECT count(*) FROM t");
+}
+
+Test(broker_pool, running_statement_of_a_transaction_that_pins_the_wal_is_ended_with_it)
+{
+	uint32_t msgid;
+
+	START("--wal-limit", "4M", "--synchronous", "NORMAL");
+	begin_read(b);
+	msgid = wire_sql(b, "query", ENDLESS ", t");
+	wire_sync(b);
+	expect_end_for_the_wal(msgid, POOLITE_TRANSACTION_EXPIRED);
+	refused(b, POOLITE_TRANSACTION_EXPIRED, NULL, "query", "[`SELECT 1`]");
+	wire_receive(b, wire_bare(b, "rollback"));
+	expect_number(b, number(a, "SELECT count(*) FROM t"), "SELECT count(*) FROM t");
 }
 
 /* ---- connections as such ------------------------------------------------------------------ */
