@@ -124,6 +124,8 @@ static void judge(struct ledger_verdict *verdict, unsigned state,
 
 	verdict->checked++;
 	verdict->present += count > 0;
+	verdict->unknown_there += count > 0 && entry->chunk == 0 &&
+	    (state == LEDGER_UNKNOWN || state == LEDGER_INTENDED);
 	if (count > 0 && most_parts(state, entry) == 0)
 		verdict->ghosts++;
 	else if (count == 0 && least_parts(state, entry) > 0)

@@ -82,7 +82,8 @@ struct ledger_verdict {
 	uint64_t ghosts;  /* answered as not done, but present; or intended by nobody */
 	uint64_t
 	    torn; /* partly there; in chunks: not in the first ones, as a whole each */
-	uint64_t damaged; /* integrity_check or foreign_key_check complained */
+	uint64_t damaged;       /* integrity_check or foreign_key_check complained */
+	uint64_t unknown_there; /* of unknown outcome, made by one COMMIT, and present */
 };
 
 /** The tables that the clients write to, for a script or sqlite3_exec. */
