@@ -19,11 +19,14 @@
 static struct poolited broker;
 static struct wire *a, *b;
 
-/* What an idle session may cost; sanitizers need more for themselves. */
+/* What an idle session may cost, and all hostile headers together; sanitizers need more for
+ * themselves. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IDLE_SESSION_BYTES 16384
+#define HOSTILE_KIB        16384
 #else
 #define IDLE_SESSION_BYTES 2048
+#define HOSTILE_KIB        1024
 #endif
 
 static void start(const char *flag, const char *value)
@@ -103,6 +106,62 @@ Test(broker_sessions, broken_frame_ends_the_session_after_what_came_before)
 	CHECK_EQ(stat_of(a, "sessions.protocol_errors"), count);
 	CHECK(poolited_peak_mib(&broker) < 200, "%u MiB for %u headers",
 	    poolited_peak_mib(&broker), count);
+}
+
+/* Headers that announce as much as can be written, each alone and inside of a request. */
+#define NESTED_4 "\xdc\xff\xff\xdc\xff\xff\xdc\xff\xff\xdc\xff\xff"
+#define NESTED   NESTED_4 NESTED_4 NESTED_4 NESTED_4
+static const struct {
+	const char *bytes;
+	size_t len;
+	bool is_legal; /* so far: what is announced may still come, until write_timeout */
+} hostile[] = {
+#define HOSTILE(bytes, is_legal)                                                         \
+	{                                                                                \
+		bytes, sizeof(bytes) - 1, is_legal                                       \
+	}
+    HOSTILE("\xdd\xff\xff\xff\xff", false),
+    HOSTILE("\xdf\xff\xff\xff\xff", false),
+    HOSTILE("\x94\x00\x09\xa5query\x92\xa1x\xdd\xff\xff\xff\xff", false),
+    HOSTILE("\x94\x00\x09\xa5query\x92\xa1x\xdf\xff\xff\xff\xff", false),
+    HOSTILE(NESTED, true),
+    HOSTILE(NESTED "\xdc\xff\xff", false),
+};
+#define HOSTILE_KINDS (sizeof hostile / sizeof hostile[0])
+
+/* ${count} sessions that send each of them. */
+static void be_hostile(unsigned count)
+{
+	struct wire *waiting[32];
+
+	CHECK(count <= 32, "too many");
+	for (size_t i = 0; i < HOSTILE_KINDS; i++) {
+		for (unsigned j = 0; j < count; j++) {
+			waiting[j] = wire_open(&broker);
+			wire_send_bytes(waiting[j], hostile[i].bytes, hostile[i].len);
+			if (!hostile[i].is_legal)
+				expect_farewell(waiting[j], POOLITE_TOO_LARGE);
+		}
+		for (unsigned j = 0; hostile[i].is_legal && j < count; j++)
+			expect_end(waiting[j]);
+	}
+}
+
+Test(broker_sessions, what_headers_announce_takes_no_memory)
+{
+	enum { COUNT = 30 };
+	unsigned before, peak;
+
+	start("--write-timeout", "0.3");
+	be_hostile(COUNT); /* what a session needs anyway */
+	await_stat_is(a, "sessions.open", 2);
+	before = poolited_resident_kib(&broker);
+	poolited_forget_peak(&broker);
+	be_hostile(COUNT);
+	peak = poolited_peak_kib(&broker);
+	CHECK(peak < before + HOSTILE_KIB, "%u KiB more", peak - before);
+	CHECK_EQ(stat_of(a, "sessions.timed_out"), 2 * COUNT);
+	CHECK_EQ(stat_of(a, "sessions.protocol_errors"), 2 * COUNT * HOSTILE_KINDS);
 }
 
 Test(broker_sessions, frame_over_its_limit_ends_the_session_on_its_header)

@@ -225,9 +225,14 @@ static unsigned status_kib(const struct poolited *broker, const char *name)
 	return kib;
 }
 
+unsigned poolited_peak_kib(const struct poolited *broker)
+{
+	return status_kib(broker, "VmHWM");
+}
+
 unsigned poolited_peak_mib(const struct poolited *broker)
 {
-	return status_kib(broker, "VmHWM") / 1024;
+	return poolited_peak_kib(broker) / 1024;
 }
 
 unsigned poolited_resident_kib(const struct poolited *broker)

@@ -55,7 +55,8 @@ void poolited_end(struct poolited *broker);
 
 /** Its open descriptors. */
 unsigned poolited_descriptors(const struct poolited *broker);
-/** The most memory it ever had, or had since poolited_forget_peak, in MiB. */
+/** The most memory it ever had, or had since poolited_forget_peak. */
+unsigned poolited_peak_kib(const struct poolited *broker);
 unsigned poolited_peak_mib(const struct poolited *broker);
 /** The memory it has now, in KiB. */
 unsigned poolited_resident_kib(const struct poolited *broker);
