@@ -13,6 +13,9 @@
 #include "tests/support/wire.h"
 
 #define CONNECTS 5000
+/* A storm: so many sessions come, send half a request and go, while another client reads. */
+#define STORM      40000
+#define STORM_LONG 1000000
 
 static struct poolited broker;
 static rlim_t descriptors;
@@ -111,6 +114,64 @@ static void saturate(struct load *load)
 	CHECK_EQ(poolited_stop(&broker), 0);
 }
 
+/* ---- a storm ----------------------------------------------------------------------- */
+
+static void come_and_go(unsigned index, void *context)
+{
+	uint64_t *count = context;
+
+	(void)index;
+	for (uint64_t i = 0; i < *count; i++) {
+		struct wire *wire = wire_open(&broker);
+		wire_send_bytes(wire, "\x94\x00\x01\xa4pi", (size_t)(i % 7));
+		wire_close(wire);
+		wire_free_all();
+	}
+}
+
+static void ride_out_a_storm(const struct effort *effort)
+{
+	uint64_t count = effort_amount(effort, STORM, STORM_LONG), errors = 0;
+	struct spans reads = {0};
+	double started, seconds;
+	struct wire *wire, *stats;
+	unsigned before, rss;
+	pid_t pid;
+
+	poolited_start(&broker);
+	wire = wire_open(&broker);
+	stats = wire_open(&broker);
+	update(wire, "CREATE TABLE t (x)");
+	expect_number(wire, 0, "SELECT count(*) FROM t");
+	await_stat_is(stats, "sessions.open", 2);
+	before = poolited_descriptors(&broker);
+	rss = poolited_resident_kib(&broker);
+	started = check_seconds();
+	pid = client_start(come_and_go, 0, &count);
+	while ((uint64_t)stat_of(stats, "sessions.accepted") < count + 2) {
+		double asked = check_seconds();
+		uint32_t msgid = wire_sql(wire, "query", "SELECT count(*) FROM t");
+		errors += wire_receive(wire, msgid)->failure.code != POOLITE_OK;
+		spans_add(&reads, check_seconds() - asked);
+	}
+	seconds = check_seconds() - started;
+	client_wait(pid);
+	await_stat_is(stats, "sessions.open", 2);
+	report_amount("sessions that came and went", (double)count, STORM, STORM_LONG);
+	report_at_least("a second", (double)count / seconds, 2000);
+	report_amount("reads of another client meanwhile", (double)reads.count, 30, 1000);
+	report_exactly("its errors", (double)errors, 0);
+	report_at_most("its reads, median, ms", spans_quantile_ms(&reads, 0.5), 50);
+	report_note("     p99 of its reads: %.1f ms", spans_quantile_ms(&reads, 0.99));
+	report_at_most(
+	    "descriptors left of it", (double)poolited_descriptors(&broker) - before, 10);
+	report_at_most("memory left of it, MiB",
+	    ((double)poolited_resident_kib(&broker) - rss) / 1024, 4);
+	poolited_end(&broker);
+}
+
+/* ---- the test ---------------------------------------------------------------------- */
+
 void test_descriptors(const struct effort *effort)
 {
 	struct rlimit own;
@@ -132,4 +193,5 @@ void test_descriptors(const struct effort *effort)
 	report_at_most("the same without the one in reserve, %", 100 * load.barest, 20);
 	report_at_most("others gone to served again, longest, ms",
 	    spans_quantile_ms(&load.recovered, 1), 1000);
+	ride_out_a_storm(effort);
 }
