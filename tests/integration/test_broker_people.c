@@ -1,6 +1,8 @@
 /* Who may connect, who may only read, who has how much: by the kernel's word for who it is. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,8 +55,8 @@ static void stranger(unsigned index, void *context)
 	wire = wire_open(&broker);
 	if (*code)
 		expect_farewell(wire, *code);
-	else
-		wire_sync(wire);
+	else /* its request and its bytes are taken */
+		expect_number(wire, 0, "SELECT 0 -- %060000d", 0);
 }
 
 static void stranger_is(enum poolite_code code)
@@ -72,6 +74,40 @@ Test(broker_people, who_is_not_listed_is_told_and_closed)
 	stranger_is(POOLITE_NOT_ALLOWED);
 	CHECK_EQ(stat_of(a, "sessions.not_allowed"), 1);
 	await_stat_is(a, "sessions.open", 1);
+}
+
+/* Connect and send while the broker stands still, say so on ${context}, and be refused. */
+static void eager_stranger(unsigned index, void *context)
+{
+	int *says = context;
+	struct wire *wire;
+
+	(void)index;
+	become_stranger();
+	wire = wire_open(&broker);
+	wire_sql(wire, "update", "INSERT INTO t VALUES (1)");
+	wire_send_bytes(wire, "\xc1", 1);
+	CHECK_EQ(write(*says, "s", 1), 1);
+	expect_farewell(wire, POOLITE_NOT_ALLOWED);
+}
+
+Test(broker_people, who_is_not_listed_is_closed_before_a_byte_is_read)
+{
+	int ends[2];
+	pid_t pid;
+
+	START("--allow", "root");
+	a = wire_open(&broker);
+	update(a, "CREATE TABLE t (x)");
+	CHECK_EQ(pipe2(ends, O_CLOEXEC), 0);
+	kill(broker.pid, SIGSTOP);
+	pid = client_start(eager_stranger, 0, &ends[1]);
+	CHECK_EQ(read(ends[0], (char[1]){0}, 1), 1);
+	kill(broker.pid, SIGCONT);
+	client_wait(pid);
+	CHECK_EQ(stat_of(a, "sessions.not_allowed"), 1);
+	CHECK_EQ(stat_of(a, "sessions.protocol_errors"), 0);
+	expect_number(a, 0, "SELECT count(*) FROM t");
 }
 
 Test(broker_people, user_is_listed_by_number)
@@ -211,6 +247,7 @@ Test(broker_people, user_has_no_more_requests_under_way_than_allowed)
 	waiting = wire_sql(b, "update", "INSERT INTO t VALUES (1)");
 	wire_sync(b);
 	refused(b, POOLITE_OVERLOADED, "max_user_requests", "query", "[`SELECT 1`]");
+	stranger_is(POOLITE_OK);
 	ask(a, "commit"); /* ends what is there: never refused */
 	expect_ok(b, waiting);
 	expect_number(b, 1, "SELECT count(*) FROM t");
@@ -235,6 +272,7 @@ Test(broker_people, user_has_no_more_bytes_in_memory_than_allowed)
 		msgids[i] = wire_sql(b, "update", "INSERT INTO t VALUES ('%s')", text);
 	expect_error(
 	    b, msgids[REQUESTS - 1], POOLITE_OVERLOADED, "max_user_buffered_bytes");
+	stranger_is(POOLITE_OK);
 	ask(a, "commit");
 	expect_ok(b, msgids[0]);
 	expect_number(b, 1, "SELECT count(*) > 0 FROM t");
