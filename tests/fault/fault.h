@@ -64,6 +64,7 @@ struct spans {
 };
 
 void spans_add(struct spans *spans, double seconds);
+void spans_release(struct spans *spans);
 /** The span that ${part} (0 to 1) of them do not exceed, in ms; 0 without any. */
 double spans_quantile_ms(struct spans *spans, double part);
 

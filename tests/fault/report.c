@@ -119,6 +119,12 @@ void spans_add(struct spans *spans, double seconds)
 	spans->seconds[spans->count++] = seconds;
 }
 
+void spans_release(struct spans *spans)
+{
+	free(spans->seconds);
+	*spans = (struct spans){0};
+}
+
 static int compare(const void *a, const void *b)
 {
 	double left = *(const double *)a, right = *(const double *)b;

@@ -90,8 +90,10 @@ static void read_on(unsigned index, void *context)
 		bystander->reads++;
 		usleep(500);
 	}
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		bystander->p99_ms[i] = spans_quantile_ms(&spans[i], 0.99);
+		spans_release(&spans[i]);
+	}
 	poolite_close(handle);
 }
 

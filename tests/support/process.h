@@ -44,7 +44,8 @@ int program_run(
 /* What a forked client does; it returns when all went well.  ${index}: which of several. */
 typedef void client_role(unsigned index, void *context);
 
-/** Fork a client that plays ${role}.  It has none of its parent's wires. */
+/** Fork a client that plays ${role}.  It has none of its parent's wires.  Under AddressSanitizer
+ *  it fails when it has lost memory by the role's return, if the test has begun no threads. */
 pid_t client_start(client_role *role, unsigned index, void *context);
 /** Wait for it: the test fails unless all went well. */
 void client_wait(pid_t pid);
