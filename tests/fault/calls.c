@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fault/fault.h"
 #include "tests/support/check.h"
 #include "tests/support/direct.h"
 
@@ -320,6 +321,15 @@ void calls_check(const struct call *calls, uint64_t count, const char *path,
 	}
 	sqlite3_finalize(rows);
 	direct_close(db);
+}
+
+void calls_report(const struct calls_verdict *verdict)
+{
+	report_exactly("lost", (double)verdict->lost, 0);
+	report_exactly("ghost", (double)verdict->ghosts, 0);
+	report_exactly("torn", (double)verdict->torn, 0);
+	report_exactly("executed twice", (double)verdict->twice, 0);
+	report_exactly("wrong answers", (double)verdict->wrong, 0);
 }
 
 unsigned calls_rows(const char *path, int64_t number, unsigned write)

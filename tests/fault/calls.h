@@ -74,6 +74,8 @@ struct calls_verdict {
 /** Hold ${count} calls, the first of which has number 0, against the file at ${path}. */
 void calls_check(const struct call *calls, uint64_t count, const char *path,
     struct calls_verdict *verdict);
+/** Report lost, ghost, torn, twice and wrong, all of which have to be 0. */
+void calls_report(const struct calls_verdict *verdict);
 /** How many rows write ${write} of call ${number} has there. */
 unsigned calls_rows(const char *path, int64_t number, unsigned write);
 

@@ -235,16 +235,37 @@ static void report_codes(const struct ledger *ledger)
 	report_note("     errors: %s", len ? text : "none");
 }
 
+void ledger_sum_add(struct ledger_sum *sum, const struct ledger *ledger,
+    const struct ledger_verdict *verdict)
+{
+	sum->acks += ledger->acks;
+	sum->unknowns += ledger->unknowns;
+	sum->bystanders += ledger->bystanders;
+	sum->wrong += ledger->wrong;
+	sum->lost += verdict->lost;
+	sum->ghosts += verdict->ghosts;
+	sum->torn += verdict->torn;
+	sum->damaged += verdict->damaged;
+}
+
+void ledger_sum_report(const struct ledger_sum *sum)
+{
+	report_exactly("lost", (double)sum->lost, 0);
+	report_exactly("ghost", (double)sum->ghosts, 0);
+	report_exactly("torn", (double)sum->torn, 0);
+	report_exactly("bystander", (double)sum->bystanders, 0);
+	report_exactly("wrong answers", (double)sum->wrong, 0);
+	report_exactly("integrity or foreign keys damaged", (double)sum->damaged, 0);
+}
+
 void ledger_report(const struct ledger *ledger, const struct ledger_verdict *verdict)
 {
+	struct ledger_sum sum = {0};
+
+	ledger_sum_add(&sum, ledger, verdict);
 	if (!ledger->options.skips_mistakes)
 		report_at_least("batches done in part", (double)ledger->in_part, 1);
-	report_exactly("lost", (double)verdict->lost, 0);
-	report_exactly("ghost", (double)verdict->ghosts, 0);
-	report_exactly("torn", (double)verdict->torn, 0);
-	report_exactly("bystander", (double)ledger->bystanders, 0);
-	report_exactly("wrong answers", (double)ledger->wrong, 0);
-	report_exactly("integrity or foreign keys damaged", (double)verdict->damaged, 0);
+	ledger_sum_report(&sum);
 	report_codes(ledger);
 	if (ledger->has_story)
 		report_note("     first of what should not be: %s", ledger->story);

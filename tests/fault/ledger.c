@@ -53,6 +53,12 @@ void ledger_clear(struct ledger *ledger)
 	}
 }
 
+void ledger_reset_counts(struct ledger *ledger)
+{
+	ledger->acks = ledger->unknowns = ledger->bystanders = ledger->wrong = 0;
+	memset(ledger->codes, 0, sizeof ledger->codes);
+}
+
 /* The first thing that should not be: later ones are often its consequences. */
 static void tell(
     struct ledger *ledger, const char *what, const struct poolite_error *error)

@@ -94,6 +94,8 @@ struct ledger *ledger_create(const struct ledger_options *options);
 void ledger_free(struct ledger *ledger);
 /** Begin anew, for a fresh database.  No client may run. */
 void ledger_clear(struct ledger *ledger);
+/** Count the outcomes from 0 on: acks, unknowns, bystanders, wrong and codes. */
+void ledger_reset_counts(struct ledger *ledger);
 
 /** Make the database at ${path} with its tables, before any broker runs. */
 void ledger_make_database(const char *path);
@@ -119,7 +121,21 @@ void ledger_check(
 void ledger_check_copy(
     struct ledger *ledger, const char *path, struct ledger_verdict *verdict);
 
-/** Report acks, unknown, lost, ghost, torn, bystander, integrity. */
+/** Report the sum of the two, batches done in part, and the errors by their codes. */
 void ledger_report(const struct ledger *ledger, const struct ledger_verdict *verdict);
+
+/* ---- of many runs ---------------------------------------------------------------- */
+
+/* What they come to together.  Zero it to start; processes may share it. */
+struct ledger_sum {
+	_Atomic uint64_t acks, unknowns, bystanders, wrong;
+	_Atomic uint64_t lost, ghosts, torn, damaged;
+};
+
+/** Add a run since ledger_reset_counts, and its verdict. */
+void ledger_sum_add(struct ledger_sum *sum, const struct ledger *ledger,
+    const struct ledger_verdict *verdict);
+/** Report lost, ghost, torn, bystander, wrong and damaged, all of which have to be 0. */
+void ledger_sum_report(const struct ledger_sum *sum);
 
 #endif

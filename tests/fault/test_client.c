@@ -445,11 +445,7 @@ static void report(const struct tally *tally)
 	report_exactly("errors in noise without a kill", (double)tally->noisy_errors, 0);
 	report_exactly(
 	    "outcomes not allowed at their step", (double)tally->not_allowed, 0);
-	report_exactly("lost", (double)sum.lost, 0);
-	report_exactly("ghost", (double)sum.ghosts, 0);
-	report_exactly("torn", (double)sum.torn, 0);
-	report_exactly("executed twice", (double)sum.twice, 0);
-	report_exactly("wrong answers", (double)sum.wrong, 0);
+	calls_report(&sum);
 	report_exactly("hung", (double)tally->hung, 0);
 	report_exactly("clients that died, as of SIGPIPE", (double)tally->died, 0);
 	report_exactly("descriptors leaked", (double)tally->leaked, 0);

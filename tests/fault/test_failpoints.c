@@ -50,8 +50,7 @@ struct tally {
 	char names[POINTS_MAX][48];
 	_Atomic unsigned kills[POINTS_MAX];
 	_Atomic uint64_t next, all_kills, restarts;
-	_Atomic uint64_t acks, unknowns, bystanders, wrong;
-	_Atomic uint64_t lost, ghosts, torn, damaged;
+	struct ledger_sum sum;
 };
 
 struct work {
@@ -74,19 +73,6 @@ static void list_points(struct tally *tally)
 	}
 }
 
-static void add(struct tally *tally, const struct ledger *ledger,
-    const struct ledger_verdict *verdict)
-{
-	tally->acks += ledger->acks;
-	tally->unknowns += ledger->unknowns;
-	tally->bystanders += ledger->bystanders;
-	tally->wrong += ledger->wrong;
-	tally->lost += verdict->lost;
-	tally->ghosts += verdict->ghosts;
-	tally->torn += verdict->torn;
-	tally->damaged += verdict->damaged;
-}
-
 /* Run up to the COUNT-th time that the point is passed; false when it never was.  ${there}
  * counts what is in the database of those whose outcome is unknown. */
 static bool kill_at(struct work *work, struct faulty *faulty, const char *point,
@@ -102,8 +88,7 @@ static bool kill_at(struct work *work, struct faulty *faulty, const char *point,
 		poolited_run(&faulty->broker); /* and leaves a stale socket */
 		poolited_kill(&faulty->broker);
 	}
-	ledger->acks = ledger->unknowns = ledger->bystanders = ledger->wrong = 0;
-	memset(ledger->codes, 0, sizeof ledger->codes);
+	ledger_reset_counts(ledger);
 	snprintf(order, sizeof order, "%s:%llu", point, (unsigned long long)count);
 	setenv("POOLITE_FAILPOINT", order, 1);
 	status = faulty_run(faulty);
@@ -121,7 +106,7 @@ static bool kill_at(struct work *work, struct faulty *faulty, const char *point,
 	ledger->options.requests -= 3;
 	CHECK(status == 0, "after %s: status %d:\n%s", order, status, faulty->broker.log);
 	ledger_check(ledger, faulty->broker.database, &verdict);
-	add(work->tally, ledger, &verdict);
+	ledger_sum_add(&work->tally->sum, ledger, &verdict);
 	return true;
 }
 
@@ -213,7 +198,7 @@ void test_failpoints(const struct effort *effort)
 	report_exactly("of them never passed", never, 0);
 	report_amount("kills at them", (double)tally->all_kills, tally->points,
 	    50.0 * tally->points);
-	report_amount("writes answered OK", (double)tally->acks, 1000, 50000);
+	report_amount("writes answered OK", (double)tally->sum.acks, 1000, 50000);
 	report_amount(
 	    "kills before a lone client's COMMIT", (double)tally->before, 30, 400);
 	report_exactly(
@@ -221,10 +206,5 @@ void test_failpoints(const struct effort *effort)
 	report_amount("kills behind it", (double)tally->behind, 9, 100);
 	report_amount("of unknown outcome, and there as they must be",
 	    (double)tally->there_behind, 5, 50);
-	report_exactly("lost", (double)tally->lost, 0);
-	report_exactly("ghost", (double)tally->ghosts, 0);
-	report_exactly("torn", (double)tally->torn, 0);
-	report_exactly("bystander", (double)tally->bystanders, 0);
-	report_exactly("wrong answers", (double)tally->wrong, 0);
-	report_exactly("integrity or foreign keys damaged", (double)tally->damaged, 0);
+	ledger_sum_report(&tally->sum);
 }

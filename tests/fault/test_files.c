@@ -166,8 +166,7 @@ static void play(
 
 	poolited_make(&broker, (const char *const[]){"--checkpoint-pages", "50", NULL});
 	ledger_clear(ledger);
-	memset(ledger->codes, 0, sizeof ledger->codes);
-	ledger->unknowns = ledger->acks = ledger->bystanders = ledger->wrong = 0;
+	ledger_reset_counts(ledger);
 	ledger->options.tolerated = is_moved
 	    ? LEDGER_CODE(POOLITE_STORAGE) | LEDGER_CODE(POOLITE_OUTCOME_UNKNOWN)
 	    : 0;

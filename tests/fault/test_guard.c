@@ -195,7 +195,7 @@ static void look_at_files(const char *folder)
 			is_ours |= strcmp(entry->d_name, ours[i]) == 0;
 		if (!is_ours) {
 			find(&house.finds.files, "a file", entry->d_name);
-			unlink(entry->d_name);
+			unlinkat(dirfd(dir), entry->d_name, 0);
 		}
 	}
 	closedir(dir);

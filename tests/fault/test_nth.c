@@ -55,9 +55,9 @@ static const struct fault memory_faults[] = {{"an allocation", FAULT_MEMORY, 0}}
 struct tally {
 	_Atomic uint64_t next[2 * FAULTS_MAX]; /* the n to try */
 	_Atomic bool is_clean[2 * FAULTS_MAX]; /* a run went by without reaching its n */
-	_Atomic uint64_t faults, runs, acks, bystanders, wrong;
+	_Atomic uint64_t faults, runs;
 	_Atomic uint64_t not_started, stopped, ended_well, libuv_aborts, odd_ends, leaks;
-	_Atomic uint64_t lost, ghosts, torn, damaged;
+	struct ledger_sum sum;
 	_Atomic unsigned stories;
 };
 
@@ -93,18 +93,6 @@ static void tell(struct tally *tally, const struct fault *fault, uint64_t n,
 		    (unsigned long long)n, for_ever ? "for ever" : "once", status, text);
 }
 
-static void add(struct tally *tally, const struct ledger *ledger,
-    const struct ledger_verdict *verdict)
-{
-	tally->acks += ledger->acks;
-	tally->bystanders += ledger->bystanders;
-	tally->wrong += ledger->wrong;
-	tally->lost += verdict->lost;
-	tally->ghosts += verdict->ghosts;
-	tally->torn += verdict->torn;
-	tally->damaged += verdict->damaged;
-}
-
 /* The end of what it logged: after a crash, its stack. */
 static const char *last_words(const struct poolited *broker)
 {
@@ -122,9 +110,8 @@ static bool fail_once(struct work *work, struct faulty *faulty, const struct fau
 	int status;
 
 	faulty_renew(faulty);
-	ledger->acks = ledger->bystanders = ledger->wrong = 0;
+	ledger_reset_counts(ledger);
 	ledger->has_story = false;
-	memset(ledger->codes, 0, sizeof ledger->codes);
 	ledger->options.seed = work->effort->seed;
 	if (fault->op == FAULT_MEMORY) {
 		faulty->control->refuse_for_ever = for_ever;
@@ -157,7 +144,7 @@ static bool fail_once(struct work *work, struct faulty *faulty, const struct fau
 			tally->odd_ends++;
 		tell(tally, fault, n, for_ever, last_words(&faulty->broker), status);
 	}
-	add(tally, ledger, &verdict);
+	ledger_sum_add(&tally->sum, ledger, &verdict);
 	tally->faults += faulty->control->injected;
 	return faulty->control->injected > 0;
 }
@@ -188,12 +175,7 @@ static void fail_all(unsigned index, void *context)
 static void report_tally(const struct tally *tally)
 {
 	report_exactly("brokers that ended in any other way", (double)tally->odd_ends, 0);
-	report_exactly("lost", (double)tally->lost, 0);
-	report_exactly("ghost", (double)tally->ghosts, 0);
-	report_exactly("torn", (double)tally->torn, 0);
-	report_exactly("bystander", (double)tally->bystanders, 0);
-	report_exactly("wrong answers", (double)tally->wrong, 0);
-	report_exactly("integrity or foreign keys damaged", (double)tally->damaged, 0);
+	ledger_sum_report(&tally->sum);
 	report_note("     %llu did not start, and said why",
 	    (unsigned long long)tally->not_started);
 }
@@ -228,7 +210,7 @@ void test_io_faults(const struct effort *effort)
 	report_amount("operations that failed", (double)tally->faults, 500, 5000);
 	report_amount("kinds of fault tried up to the last n", clean,
 	    effort->is_long ? 0 : kinds, kinds);
-	report_amount("writes answered OK", (double)tally->acks, 1000, 10000);
+	report_amount("writes answered OK", (double)tally->sum.acks, 1000, 10000);
 	report_amount(
 	    "brokers that stopped with status 74", (double)tally->stopped, 10, 100);
 	report_tally(tally);
@@ -256,7 +238,7 @@ void test_no_memory(const struct effort *effort)
 	report_amount("allocations refused", (double)tally->faults, 500, 50000);
 	report_amount(
 	    "once, and for ever, up to the last n", clean, effort->is_long ? 0 : 2, 2);
-	report_amount("writes answered OK", (double)tally->acks, 1000, 50000);
+	report_amount("writes answered OK", (double)tally->sum.acks, 1000, 50000);
 #ifdef __SANITIZE_ADDRESS__
 	report_amount("brokers that ended in order, looked at for leaks",
 	    (double)tally->ended_well, 30, 1000);

@@ -20,9 +20,8 @@
 #define BLIND_AFTER 200
 
 struct tally {
-	_Atomic uint64_t next, runs, pauses, vfs_calls, acks, reads;
-	_Atomic uint64_t bystanders, wrong, odd_ends, beside;
-	_Atomic uint64_t lost, ghosts, torn, damaged;
+	_Atomic uint64_t next, runs, pauses, vfs_calls, reads, odd_ends, beside;
+	struct ledger_sum sum;
 };
 
 struct work {
@@ -96,14 +95,9 @@ static void add(struct tally *tally, const struct faulty *faulty,
 	tally->pauses += faulty->control->pauses;
 	tally->vfs_calls += faulty->control->vfs_calls;
 	tally->beside += faulty->control->beside;
-	tally->acks += faulty->ledger->acks;
 	tally->reads += stage->reads;
-	tally->bystanders += faulty->ledger->bystanders + stage->errors;
-	tally->wrong += faulty->ledger->wrong;
-	tally->lost += verdict->lost;
-	tally->ghosts += verdict->ghosts;
-	tally->torn += verdict->torn;
-	tally->damaged += verdict->damaged;
+	ledger_sum_add(&tally->sum, faulty->ledger, verdict);
+	tally->sum.bystanders += stage->errors;
 }
 
 static void run_once(struct work *work, struct faulty *faulty, struct stage *stage)
@@ -114,9 +108,8 @@ static void run_once(struct work *work, struct faulty *faulty, struct stage *sta
 	struct ledger_verdict verdict = {0};
 
 	faulty_renew(faulty);
-	ledger->acks = ledger->bystanders = ledger->wrong = 0;
+	ledger_reset_counts(ledger);
 	ledger->has_story = false;
-	memset(ledger->codes, 0, sizeof ledger->codes);
 	stage->reads = stage->errors = 0;
 	ledger->options.seed = chance_below(&chance, UINT64_MAX);
 	faulty->control->seed = chance_below(&chance, UINT64_MAX);
@@ -133,9 +126,9 @@ static void run_once(struct work *work, struct faulty *faulty, struct stage *sta
 	add(work->tally, faulty, &verdict, stage);
 }
 
-static bool is_harmed(const struct tally *tally)
+static bool is_harmed(const struct ledger_sum *sum)
 {
-	return tally->lost + tally->ghosts + tally->torn + tally->damaged > 0;
+	return sum->lost + sum->ghosts + sum->torn + sum->damaged > 0;
 }
 
 static void run_many(unsigned index, void *context)
@@ -155,7 +148,7 @@ static void run_many(unsigned index, void *context)
 	    (const char *const[]){"--checkpoint-pages",
 		work->checkpoints_beside ? "60" : "8", "--max-connections", "5", NULL});
 	while (effort_goes_on(work->effort, work->tally->next, work->runs) &&
-	    !(work->checkpoints_beside && is_harmed(work->tally)))
+	    !(work->checkpoints_beside && is_harmed(&work->tally->sum)))
 		run_once(work, &faulty, stage);
 }
 
@@ -174,19 +167,14 @@ void test_order(const struct effort *effort)
 	report_amount("runs, each in another order", (double)ours->runs, 30, 1000);
 	report_amount("operations held back while others acted", (double)ours->pauses,
 	    1000, 100000);
-	report_amount("writes answered OK", (double)ours->acks, 2500, 80000);
+	report_amount("writes answered OK", (double)ours->sum.acks, 2500, 80000);
 	report_amount("reads meanwhile", (double)ours->reads, 500, 20000);
-	report_exactly("lost", (double)ours->lost, 0);
-	report_exactly("ghost", (double)ours->ghosts, 0);
-	report_exactly("torn", (double)ours->torn, 0);
-	report_exactly("bystander", (double)ours->bystanders, 0);
-	report_exactly("wrong answers", (double)ours->wrong, 0);
+	ledger_sum_report(&ours->sum);
 	report_exactly("brokers that did not end well", (double)ours->odd_ends, 0);
-	report_exactly("integrity or foreign keys damaged", (double)ours->damaged, 0);
 	report_at_least("checkpoints made beside the writer's, as no broker does",
 	    (double)beside->beside, 1);
 	report_at_least("lost or damaged by them, else the test is blind",
-	    (double)(beside->lost + beside->torn + beside->damaged), 1);
+	    (double)(beside->sum.lost + beside->sum.torn + beside->sum.damaged), 1);
 	report_note("     it took %llu runs with checkpoints beside",
 	    (unsigned long long)beside->runs);
 }

@@ -30,9 +30,8 @@ struct tally {
 	_Atomic uint64_t cuts;
 	_Atomic bool is_cut[POINTS_MAX]; /* by point */
 	_Atomic uint64_t restarts;
-	_Atomic uint64_t acks, unknowns, bystanders, wrong;
 	_Atomic uint64_t pending, dropped;
-	_Atomic uint64_t lost, ghosts, torn, damaged;
+	struct ledger_sum sum;
 	_Atomic bool has_story; /* told already */
 };
 
@@ -77,16 +76,9 @@ static void add(struct tally *tally, const struct ledger *ledger,
 	if (ledger->has_story && !atomic_exchange(&tally->has_story, true))
 		report_note("     first of what should not be: %s", ledger->story);
 	tally->cuts++;
-	tally->acks += ledger->acks;
-	tally->unknowns += ledger->unknowns;
-	tally->bystanders += ledger->bystanders;
-	tally->wrong += ledger->wrong;
 	tally->pending += control->pending;
 	tally->dropped += control->dropped;
-	tally->lost += verdict->lost;
-	tally->ghosts += verdict->ghosts;
-	tally->torn += verdict->torn;
-	tally->damaged += verdict->damaged;
+	ledger_sum_add(&tally->sum, ledger, verdict);
 }
 
 /* One run up to the ${point}-th change; false when it was over before. */
@@ -99,8 +91,7 @@ static bool cut_once(
 	int status;
 
 	faulty_renew(faulty);
-	ledger->acks = ledger->unknowns = ledger->bystanders = ledger->wrong = 0;
-	memset(ledger->codes, 0, sizeof ledger->codes);
+	ledger_reset_counts(ledger);
 	ledger->options.seed = chance_below(&chance, UINT64_MAX);
 	faulty->control->seed = chance_below(&chance, UINT64_MAX);
 	faulty->control->cut_at = point;
@@ -231,16 +222,12 @@ void test_power_cut(const struct effort *effort)
 	    100.0 * (double)points_cut(full) / (double)points, 95, 95);
 	report_amount(
 	    "of them with a broker started again", (double)full->restarts, 45, 900);
-	report_amount("writes answered OK before", (double)full->acks, 20000, 400000);
+	report_amount("writes answered OK before", (double)full->sum.acks, 20000, 400000);
 	report_amount("sectors dropped or torn", (double)full->dropped, 500, 10000);
-	report_exactly("lost", (double)full->lost, 0);
-	report_exactly("ghost", (double)full->ghosts, 0);
-	report_exactly("torn", (double)full->torn, 0);
-	report_exactly("bystander", (double)full->bystanders, 0);
-	report_exactly("wrong answers", (double)full->wrong, 0);
-	report_exactly("integrity or foreign keys damaged", (double)full->damaged, 0);
+	ledger_sum_report(&full->sum);
 	report_amount("power cuts, synchronous=NORMAL", (double)normal->cuts, 40, 400);
-	report_at_least("lost there, else the test is blind", (double)normal->lost, 1);
-	report_exactly("torn there", (double)normal->torn, 0);
-	report_exactly("damaged there", (double)normal->damaged, 0);
+	report_at_least(
+	    "lost there, else the test is blind", (double)normal->sum.lost, 1);
+	report_exactly("torn there", (double)normal->sum.torn, 0);
+	report_exactly("damaged there", (double)normal->sum.damaged, 0);
 }

@@ -176,11 +176,7 @@ void test_threads(const struct effort *effort)
 	report_amount("calls cancelled", (double)tally->cancelled, 1, 100);
 	report_exactly("other errors", (double)tally->errors, 0);
 	report_exactly("outcomes unknown", (double)verdict.unknown, 0);
-	report_exactly("lost", (double)verdict.lost, 0);
-	report_exactly("ghost", (double)verdict.ghosts, 0);
-	report_exactly("torn", (double)verdict.torn, 0);
-	report_exactly("executed twice", (double)verdict.twice, 0);
-	report_exactly("wrong answers", (double)verdict.wrong, 0);
+	calls_report(&verdict);
 	if (tally->has_story)
 		report_note("     first of what should not be: %s", tally->story);
 }
