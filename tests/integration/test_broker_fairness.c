@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +15,8 @@
 
 /* An id that nobody has. */
 #define STRANGER 54321
+/* The kernel's limit. */
+#define NICE_MAX 19
 /* A read for the loop that is among its longer ones, and how many come at once. */
 #define LONGISH  "SELECT sum(x) FROM t"
 #define ROWS     400
@@ -50,21 +53,24 @@ static int nice_of(const char *tid)
 	return nice;
 }
 
-/* Threads that are ${more} nicer than the first one, the loop's. */
+/* Threads that are ${more} nicer than the first one, the loop's, or as nice as can be. */
 static int threads_nicer_by(int more)
 {
 	char path[40], first[20];
 	const struct dirent *entry;
-	int count = 0;
+	int count = 0, wanted;
 	DIR *dir;
 
 	snprintf(first, sizeof first, "%d", (int)broker.pid);
 	snprintf(path, sizeof path, "/proc/%d/task", (int)broker.pid);
+	wanted = nice_of(first) + more;
+	if (wanted > NICE_MAX)
+		wanted = NICE_MAX;
 	dir = opendir(path);
 	CHECK(dir, "cannot read %s", path);
 	while ((entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
-			count += nice_of(entry->d_name) == nice_of(first) + more;
+			count += nice_of(entry->d_name) == wanted;
 	closedir(dir);
 	return count;
 }
@@ -82,6 +88,9 @@ Test(broker_fairness, readers_and_only_they_give_way_to_the_other_threads)
 	expect_ok(b, begun);
 	run(a, "query", "SELECT count(*) FROM t");
 	CHECK_EQ(stat_of(a, "readers.open"), 2);
+	/* Run as nicely as can be, nobody can give way. */
+	if (getpriority(PRIO_PROCESS, 0) == NICE_MAX)
+		return;
 	CHECK_EQ(threads_nicer_by(10), 2);
 	CHECK_EQ(threads_nicer_by(0), 3); /* loop, writer, stats socket */
 }
