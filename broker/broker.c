@@ -385,9 +385,9 @@ struct broker *broker_create(
 	broker->settings = *settings;
 	broker->budget.max = settings->max_buffered_bytes;
 	poolite__buf_init(&broker->short_answer, SIZE_MAX, NULL);
-	broker->file.lock_fd = -1;
-	broker->listener.fd = broker->listener.lock_fd = -1;
-	broker->stats_listener.fd = broker->stats_listener.lock_fd = -1;
+	broker->file.lock.fd = -1;
+	broker->listener.fd = broker->listener.lock.fd = -1;
+	broker->stats_listener.fd = broker->stats_listener.lock.fd = -1;
 	broker->started_unix = clock_unix_seconds();
 	memory_install();
 	clock_init(&broker->clock);
@@ -407,6 +407,8 @@ struct broker *broker_create(
 		broker->stats_server = NULL;
 		close_loop(broker);
 		loop_run(broker->loop);
+		listener_undo(&broker->stats_listener);
+		listener_undo(&broker->listener);
 		database_file_undo(&broker->file);
 	}
 	broker_free(broker);

@@ -7,12 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "broker/clock.h"
 #include "broker/failpoint.h"
 #include "broker/log.h"
 #include "broker/place.h"
@@ -100,31 +97,49 @@ static bool read_holder(int fd, char *pid, size_t size)
 	return strstr(text, STOPPING) != NULL;
 }
 
-/* Take the lock, or name its holder; while that one is stopping, wait. */
-static int wait_for_lock(struct database_file *file, const char *path, int64_t wait_ns,
+/* Waiting for the lock. */
+struct succession {
+	int64_t wait_ns; /* for a broker that is stopping */
+	bool has_told;
+	char pid[32]; /* of the holder */
+};
+
+static bool is_worth_waiting(void *context, int fd, int64_t waited_ns)
+{
+	struct succession *succession = context;
+
+	if (!read_holder(fd, succession->pid, sizeof succession->pid))
+		return lock_file_is_dying(waited_ns);
+	if (!succession->has_told)
+		log_info("waiting for the broker with pid %s, which is stopping",
+		    succession->pid);
+	succession->has_told = true;
+	return waited_ns < succession->wait_ns;
+}
+
+static void lock_path(const struct database_file *file, char path[PATH_MAX + 16])
+{
+	snprintf(path, PATH_MAX + 16, "%s-poolite.lock", file->path);
+}
+
+static int take_lock(struct database_file *file, const char *path, int64_t wait_ns,
     char *error, size_t error_size)
 {
-	const struct timespec pause = {.tv_nsec = 20000000};
-	int64_t until_ns = clock_after(clock_raw_ns(), wait_ns);
-	bool has_told = false, is_stopping;
-	char pid[32];
+	struct succession succession = {.wait_ns = wait_ns};
 
-	while (flock(file->lock_fd, LOCK_EX | LOCK_NB)) {
-		is_stopping = read_holder(file->lock_fd, pid, sizeof pid);
-		if (!is_stopping || clock_raw_ns() > until_ns) {
-			snprintf(error, error_size,
-			    "another broker (pid %s) has the database %s; its socket is named in "
-			    "%s",
-			    *pid ? pid : "unknown", file->path, path);
-			return -1;
-		}
-		if (!has_told)
-			log_info(
-			    "waiting for the broker with pid %s, which is stopping", pid);
-		has_told = true;
-		nanosleep(&pause, NULL);
+	switch (lock_file_take(&file->lock, path, 0640, is_worth_waiting, &succession)) {
+	case LOCK_FILE_TAKEN: return 0;
+	case LOCK_FILE_HELD:
+		file->was_created = false; /* who has the lock may have it open by now */
+		snprintf(error, error_size,
+		    "another broker (pid %s) has the database %s; its socket is named in %s",
+		    *succession.pid ? succession.pid : "unknown", file->path, path);
+		return -1;
+	case LOCK_FILE_WRONG: break;
 	}
-	return 0;
+	snprintf(
+	    error, error_size, "cannot open the lock file %s: %s", path, strerror(errno));
+	return -1;
 }
 
 static int lock(struct database_file *file, const char *socket, int64_t wait_ns,
@@ -134,17 +149,9 @@ static int lock(struct database_file *file, const char *socket, int64_t wait_ns,
 	struct stat st;
 	int len;
 
-	snprintf(path, sizeof path, "%s-poolite.lock", file->path);
-	file->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-	if (file->lock_fd < 0) {
-		snprintf(error, error_size, "cannot open the lock file %s: %s", path,
-		    strerror(errno));
+	lock_path(file, path);
+	if (take_lock(file, path, wait_ns, error, error_size))
 		return -1;
-	}
-	if (wait_for_lock(file, path, wait_ns, error, error_size)) {
-		file->was_created = false; /* who has the lock may have it open by now */
-		return -1;
-	}
 	/* Another broker may have come, written and gone before we had the lock. */
 	file->was_created &= stat(file->path, &st) == 0 && st.st_size == 0;
 	/* Who reads it may stand in another folder. */
@@ -153,8 +160,8 @@ static int lock(struct database_file *file, const char *socket, int64_t wait_ns,
 	len = snprintf(text, sizeof text, "%ld\n%s%s%s\n", (long)getpid(), folder,
 	    *folder ? "/" : "", socket);
 	FAILPOINT("start_locked");
-	if (ftruncate(file->lock_fd, 0) ||
-	    pwrite(file->lock_fd, text, (size_t)len, 0) != len) {
+	if (ftruncate(file->lock.fd, 0) ||
+	    pwrite(file->lock.fd, text, (size_t)len, 0) != len) {
 		snprintf(error, error_size, "cannot write the lock file %s: %s", path,
 		    strerror(errno));
 		return -1;
@@ -164,14 +171,14 @@ static int lock(struct database_file *file, const char *socket, int64_t wait_ns,
 
 void database_file_mark_stopping(const struct database_file *file)
 {
-	off_t end = lseek(file->lock_fd, 0, SEEK_END);
+	off_t end = lseek(file->lock.fd, 0, SEEK_END);
 
 	/* Only a hint to a successor: without it that one says who has the database. */
-	if (end < 0 || pwrite(file->lock_fd, STOPPING, sizeof STOPPING - 1, end) < 0)
+	if (end < 0 || pwrite(file->lock.fd, STOPPING, sizeof STOPPING - 1, end) < 0)
 		log_debug("cannot mark the lock file: %s", strerror(errno));
 }
 
-void database_file_undo(const struct database_file *file)
+void database_file_undo(struct database_file *file)
 {
 	static const char *const suffixes[] = {"", "-wal", "-shm"};
 
@@ -182,12 +189,17 @@ void database_file_undo(const struct database_file *file)
 		snprintf(path, sizeof path, "%s%s", file->path, suffixes[i]);
 		unlink(path);
 	}
+	if (file->path) {
+		char path[PATH_MAX + 16];
+		lock_path(file, path);
+		lock_file_undo(&file->lock, path);
+	}
 }
 
 int database_file_open(struct database_file *file, const struct settings *settings,
     int64_t wait_ns, char *error, size_t error_size)
 {
-	*file = (struct database_file){.lock_fd = -1};
+	*file = (struct database_file){.lock.fd = -1};
 	if (resolve(file, settings->database, settings->create, error, error_size) == 0 &&
 	    (settings->allow_unsafe_place ||
 		place_check(file->path, error, error_size) == 0) &&
@@ -200,8 +212,7 @@ int database_file_open(struct database_file *file, const struct settings *settin
 
 void database_file_close(struct database_file *file)
 {
-	if (file->lock_fd >= 0)
-		close(file->lock_fd);
+	lock_file_release(&file->lock);
 	free(file->path);
-	*file = (struct database_file){.lock_fd = -1};
+	*file = (struct database_file){.lock.fd = -1};
 }

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +16,9 @@
 #include "broker/net/internal.h"
 
 #define LISTEN_BACKLOG 1024
+
+/* ".lock" behind a socket's path. */
+#define LOCK_NAME_SIZE (sizeof(((struct listener *)0)->path) + 8)
 
 /* Newcomers taken in one turn; others' requests come between. */
 #define ACCEPTS_PER_TURN 8
@@ -31,37 +33,50 @@ struct server {
 
 /* ---- the socket's path -------------------------------------------------- */
 
-static int lock_path(struct listener *listener, char *error, size_t error_size)
+static void lock_name(const struct listener *listener, char *name, size_t size)
 {
-	char lock_path[sizeof listener->path + 8];
+	snprintf(name, size, "%s.lock", listener->path);
+}
 
-	snprintf(lock_path, sizeof lock_path, "%s.lock", listener->path);
-	listener->lock_fd =
-	    open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (listener->lock_fd < 0) {
-		snprintf(error, error_size,
-		    "cannot make the socket %s: its lock file %s: %s%s", listener->path,
-		    lock_path, strerror(errno),
-		    errno == ENOENT ? " (the folder has to be there)" : "");
-		return -1;
-	}
-	if (flock(listener->lock_fd, LOCK_EX | LOCK_NB)) {
+static int take_lock(struct listener *listener, char *error, size_t error_size)
+{
+	char name[LOCK_NAME_SIZE];
+
+	lock_name(listener, name, sizeof name);
+	switch (lock_file_take(&listener->lock, name, 0600, NULL, NULL)) {
+	case LOCK_FILE_TAKEN: return 0;
+	case LOCK_FILE_HELD:
 		snprintf(error, error_size,
 		    "another broker serves on %s (it holds %s); stop that one or choose another "
 		    "--socket",
-		    listener->path, lock_path);
-		close(listener->lock_fd);
-		listener->lock_fd = -1;
+		    listener->path, name);
 		return -1;
+	case LOCK_FILE_WRONG: break;
 	}
-	return 0;
+	snprintf(error, error_size, "cannot make the socket %s: its lock file %s: %s%s",
+	    listener->path, name, strerror(errno),
+	    errno == ENOENT ? " (the folder has to be there)" : "");
+	return -1;
 }
 
-/* Only a socket of our own user, and only under the lock: nobody serves on it. */
-static int clear_stale(const struct listener *listener, char *error, size_t error_size)
+/* What a path may not be; NULL: there is nothing, or a socket of our own user. */
+static const char *wrong_kind(const struct stat *st)
+{
+	if (S_ISLNK(st->st_mode))
+		return "a symbolic link";
+	if (S_ISDIR(st->st_mode))
+		return "a directory";
+	if (!S_ISSOCK(st->st_mode))
+		return "a file that is no socket";
+	return st->st_uid == geteuid() ? NULL : "a socket of another user";
+}
+
+/* 0: there is nothing; 1: a socket that may be removed, under the lock; -1: what it is is
+ * left alone. */
+static int look_at_path(const struct listener *listener, char *error, size_t error_size)
 {
 	struct stat st;
-	const char *what = NULL;
+	const char *what;
 
 	if (lstat(listener->path, &st)) {
 		if (errno == ENOENT)
@@ -70,20 +85,22 @@ static int clear_stale(const struct listener *listener, char *error, size_t erro
 		    strerror(errno));
 		return -1;
 	}
-	if (S_ISLNK(st.st_mode))
-		what = "a symbolic link";
-	else if (S_ISDIR(st.st_mode))
-		what = "a directory";
-	else if (!S_ISSOCK(st.st_mode))
-		what = "a file that is no socket";
-	else if (st.st_uid != geteuid())
-		what = "a socket of another user";
-	if (what) {
-		snprintf(error, error_size,
-		    "%s is %s; it was left alone, choose another --socket or remove it",
-		    listener->path, what);
-		return -1;
-	}
+	what = wrong_kind(&st);
+	if (!what)
+		return 1;
+	snprintf(error, error_size,
+	    "%s is %s; it was left alone, choose another --socket or remove it",
+	    listener->path, what);
+	return -1;
+}
+
+/* Only a socket of our own user, and only under the lock: nobody serves on it. */
+static int clear_stale(const struct listener *listener, char *error, size_t error_size)
+{
+	int found = look_at_path(listener, error, error_size);
+
+	if (found <= 0)
+		return found;
 	FAILPOINT("takeover_before_unlink");
 	if (unlink(listener->path)) {
 		snprintf(error, error_size, "cannot remove the stale socket %s: %s",
@@ -162,7 +179,7 @@ static int bind_and_listen(struct listener *listener, unsigned mode, const char 
 int listener_lock(
     struct listener *listener, const char *path, char *error, size_t error_size)
 {
-	*listener = (struct listener){.fd = -1, .lock_fd = -1};
+	*listener = (struct listener){.fd = -1, .lock.fd = -1};
 	*error = '\0';
 	if (*path == '\0' || strlen(path) >= sizeof listener->path) {
 		snprintf(error, error_size,
@@ -171,13 +188,14 @@ int listener_lock(
 		return -1;
 	}
 	strcpy(listener->path, path);
-	if (lock_path(listener, error, error_size))
+	/* The first look is only to leave no lock file beside what is no socket. */
+	if (look_at_path(listener, error, error_size) < 0 ||
+	    take_lock(listener, error, error_size))
 		return -1;
-	if (clear_stale(listener, error, error_size)) {
-		listener_close(listener);
-		return -1;
-	}
-	return 0;
+	if (clear_stale(listener, error, error_size) == 0)
+		return 0;
+	listener_undo(listener);
+	return -1;
 }
 
 int listener_open(struct listener *listener, unsigned mode, const char *group,
@@ -185,7 +203,7 @@ int listener_open(struct listener *listener, unsigned mode, const char *group,
 {
 	if (bind_and_listen(listener, mode, group, error, error_size) == 0)
 		return 0;
-	listener_close(listener);
+	listener_undo(listener);
 	return -1;
 }
 
@@ -199,15 +217,27 @@ void listener_unlink(struct listener *listener)
 	listener->ino = 0;
 }
 
-void listener_close(struct listener *listener)
+static void close_socket(struct listener *listener)
 {
 	listener_unlink(listener);
 	if (listener->fd >= 0)
 		close(listener->fd);
-	/* The lock file stays: unlinking it would let two brokers lock two files. */
-	if (listener->lock_fd >= 0)
-		close(listener->lock_fd);
-	listener->fd = listener->lock_fd = -1;
+	listener->fd = -1;
+}
+
+void listener_close(struct listener *listener)
+{
+	close_socket(listener);
+	lock_file_release(&listener->lock);
+}
+
+void listener_undo(struct listener *listener)
+{
+	char name[LOCK_NAME_SIZE];
+
+	close_socket(listener);
+	lock_name(listener, name, sizeof name);
+	lock_file_undo(&listener->lock, name);
 }
 
 /* ---- accepting ---------------------------------------------------------- */

@@ -8,21 +8,23 @@
 #ifndef POOLITE_BROKER_NET_SERVER_H
 #define POOLITE_BROKER_NET_SERVER_H
 
+#include "broker/lock_file.h"
 #include "broker/net/session.h"
 
 struct server;
 
 /* A listening Unix socket with the lock file that protects its path. */
 struct listener {
-	int fd;      /* -1: none */
-	int lock_fd; /* holds flock on PATH.lock for life */
-	dev_t dev;   /* of the path when it was bound, to know it again */
+	int fd;                /* -1: none */
+	struct lock_file lock; /* PATH.lock, for life */
+	dev_t dev;             /* of the path when it was bound, to know it again */
 	ino_t ino;
 	char path[108]; /* as given */
 };
 
 /**
- * Lock ${path} and clear away a stale socket.
+ * Lock ${path} and clear away a stale socket.  What is none is left alone, without a lock
+ * file beside it.  Waits a second for a broker that may have been killed just now.
  *
  * Returns 0 with ${listener} set; else -1 with a sentence in ${error} (of
  * ${error_size} bytes) that names the path and the way out; nothing is left behind.
@@ -43,6 +45,8 @@ int listener_open(struct listener *listener, unsigned mode, const char *group,
 void listener_unlink(struct listener *listener);
 /** Remove the path if it is still ours, close, unlock.  fd -1: only the lock. */
 void listener_close(struct listener *listener);
+/** A start failed: as listener_close; the lock file goes too if listener_lock made it. */
+void listener_undo(struct listener *listener);
 
 /** Serve on ${listener}; both it and ${shared} are borrowed and outlive the
  *  server.  NULL: no memory. */

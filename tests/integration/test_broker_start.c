@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -271,6 +272,16 @@ Test(broker_start, database_with_a_rollback_journal_is_converted)
 
 /* ---- the socket's path -------------------------------------------------------------- */
 
+static void expect_no_lock_file_of(const char *path)
+{
+	char lock[300];
+
+	snprintf(lock, sizeof lock, "%s.lock", path);
+	CHECK(access(lock, F_OK) != 0, "%s was left behind", lock);
+	snprintf(lock, sizeof lock, "%s-poolite.lock", path);
+	CHECK(access(lock, F_OK) != 0, "%s was left behind", lock);
+}
+
 /* What stands in the way is refused, and is there afterwards as before. */
 static void expect_left_alone(const char *part)
 {
@@ -282,6 +293,8 @@ static void expect_left_alone(const char *part)
 	CHECK_EQ(before.st_ino, after.st_ino);
 	CHECK_EQ(before.st_mode, after.st_mode);
 	CHECK_EQ(before.st_mtime, after.st_mtime);
+	expect_no_lock_file_of(broker.socket);
+	expect_no_lock_file_of(broker.database);
 }
 
 Test(broker_start, file_in_the_socket_s_place_is_left_alone)
@@ -353,6 +366,21 @@ Test(broker_start, stop_removes_the_socket_unless_it_is_another_s)
 	CHECK_EQ(access(broker.socket, F_OK), 0);
 }
 
+Test(broker_start, file_that_is_no_database_is_left_alone)
+{
+	char *path = in_folder("first.c");
+	FILE *file = fopen(path, "w");
+
+	for (int i = 0; i < 100; i++)
+		fputs("int main(void) { return 0; }\n", file);
+	fclose(file);
+	expect_no_start(1, path, broker.socket, "not a database");
+	CHECK_EQ(access(path, F_OK), 0);
+	expect_no_lock_file_of(path);
+	expect_no_lock_file_of(broker.socket);
+	free(path);
+}
+
 /* ---- two brokers ---------------------------------------------------------------------- */
 
 Test(broker_start, second_broker_on_one_database_is_refused)
@@ -383,8 +411,44 @@ Test(broker_start, what_another_broker_has_locked_is_not_removed)
 	CHECK_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
 	expect_no_start(1, broker.database, broker.socket, "another broker");
 	CHECK(access(broker.database, F_OK) == 0, "its database was removed");
+	CHECK(access(path, F_OK) == 0, "its lock file was removed");
 	close(fd);
 	free(path);
+}
+
+/* Leave a lock only after somebody has looked for it: {inotify, its descriptor}. */
+static void die_slowly(unsigned index, void *context)
+{
+	const int *fds = context;
+	char event[sizeof(struct inotify_event) + 256];
+
+	(void)index;
+	CHECK(read(fds[0], event, sizeof event) > 0, "no event");
+	process_pause(0.2);
+	close(fds[1]);
+}
+
+/* kill -9, and at once a new one: the kernel has not taken the locks away yet. */
+Test(broker_start, lock_of_a_dying_broker_is_waited_for)
+{
+	char lock[2][300];
+
+	snprintf(lock[0], sizeof lock[0], "%s-poolite.lock", broker.database);
+	snprintf(lock[1], sizeof lock[1], "%s.lock", broker.socket);
+	for (int i = 0; i < 2; i++) {
+		int fds[] = {inotify_init1(IN_CLOEXEC),
+		    open(lock[i], O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
+		pid_t pid;
+
+		CHECK_EQ(flock(fds[1], LOCK_EX | LOCK_NB), 0);
+		CHECK(inotify_add_watch(fds[0], lock[i], IN_OPEN) >= 0, "no watch");
+		pid = client_start(die_slowly, 0, fds);
+		close(fds[0]);
+		close(fds[1]);
+		CHECK(poolited_try_run(&broker), "%s: %s", lock[i], broker.log);
+		client_wait(pid);
+		CHECK_EQ(poolited_stop(&broker), 0);
+	}
 }
 
 Test(broker_start, second_broker_on_one_socket_is_refused)
@@ -396,6 +460,7 @@ Test(broker_start, second_broker_on_one_socket_is_refused)
 	a = wire_open(&broker);
 	expect_no_start(1, database, broker.socket, "another broker");
 	CHECK(access(database, F_OK) != 0, "a database was left behind");
+	expect_no_lock_file_of(database);
 	wire_sync(a);
 	wire_sync(wire_open(&broker));
 	free(database);
