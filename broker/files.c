@@ -39,8 +39,9 @@ static int create_file(
 	if (fd < 0 && errno == EEXIST)
 		return 0;
 	if (fd < 0 || fsync(fd) || sync_folder(path)) {
-		snprintf(error, error_size, "cannot create the database %s: %s", path,
-		    strerror(errno));
+		snprintf(error, error_size, "cannot create the database %s: %s%s", path,
+		    strerror(errno),
+		    errno == ENOENT ? " (the folder has to be there)" : "");
 		if (fd >= 0)
 			close(fd);
 		return -1;

@@ -28,8 +28,8 @@ static const struct {
 };
 
 #define WAY_OUT                                                                          \
-	"; put the database elsewhere, or start with --allow-unsafe-place=on if you "    \
-	"know better"
+	"put the database elsewhere, or start with --allow-unsafe-place=on if you know " \
+	"better"
 
 static const char *remote_name(const char *path)
 {
@@ -57,18 +57,19 @@ int place_check(const char *path, char *error, size_t error_size)
 	else if (filesystem)
 		snprintf(error, error_size,
 		    "%s lies on %s, a filesystem on which SQLite's locks and shared memory "
-		    "cannot be relied on" WAY_OUT,
+		    "cannot be relied on; " WAY_OUT,
 		    path, filesystem);
 	else if (file.st_nlink > 1)
 		snprintf(error, error_size,
 		    "%s has %lu names (hard links): whoever opened it by another one would "
-		    "write into another -wal; remove the others" WAY_OUT,
+		    "write into another -wal; remove the others, " WAY_OUT,
 		    path, (unsigned long)file.st_nlink);
 	else if (place.st_mode & S_IWOTH)
 		snprintf(error, error_size,
 		    "everybody may write into the folder %s, and a -wal laid there would be "
 		    "read as part of the database%s" WAY_OUT,
-		    folder, place.st_mode & S_ISVTX ? "" : " (chmod o-w makes it yours)");
+		    folder,
+		    place.st_mode & S_ISVTX ? "; " : "; take that away (chmod o-w), ");
 	else
 		rc = 0;
 	free(copy);

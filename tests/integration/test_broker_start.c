@@ -244,7 +244,8 @@ Test(broker_start, hardened_one_serves_no_damaged_file)
 
 Test(broker_start, path_that_can_be_no_database_is_refused)
 {
-	expect_no_start(1, "/nonexistent/x.db", broker.socket, "/nonexistent/x.db");
+	expect_no_start(1, "/nonexistent/x.db", broker.socket,
+	    "/nonexistent/x.db: No such file or directory (the folder has to be there)");
 	expect_no_start(1, broker.folder, broker.socket, "not a regular file");
 	CHECK(access(broker.socket, F_OK) != 0, "a socket was left behind");
 }
