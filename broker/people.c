@@ -85,6 +85,13 @@ static int read_list(struct people_list *list, const char *setting, const char *
 			    setting, is_group ? "group" : "user", name + is_group);
 	}
 	free(copy);
+	if (rc == 0 && text && list->uids_count + list->gids_count == 0) {
+		snprintf(error, error_size,
+		    "%s cannot be \"%s\": it names nobody; leave it out, or name users and, "
+		    "with an @ before, groups, between commas",
+		    setting, text);
+		rc = -1;
+	}
 	return rc;
 }
 
@@ -155,11 +162,11 @@ unsigned people_roles(const struct people *people, int fd, uid_t uid, gid_t gid)
 	bool is_own = uid == 0 || uid == geteuid();
 	unsigned roles = 0;
 
+	if (people->admin.is_set ? is_listed(&people->admin, fd, uid, gid) : is_own)
+		roles |= PEOPLE_ADMIN | PEOPLE_ALLOWED;
 	if (!people->allow.is_set || is_listed(&people->allow, fd, uid, gid))
 		roles |= PEOPLE_ALLOWED;
 	if (is_listed(&people->read_only, fd, uid, gid))
 		roles |= PEOPLE_READ_ONLY;
-	if (people->admin.is_set ? is_listed(&people->admin, fd, uid, gid) : is_own)
-		roles |= PEOPLE_ADMIN;
 	return roles;
 }

@@ -17,14 +17,15 @@
 enum people_role {
 	PEOPLE_ALLOWED = 1 << 0,   /* to connect at all */
 	PEOPLE_READ_ONLY = 1 << 1, /* no write, and no write transaction */
-	PEOPLE_ADMIN = 1 << 2, /* has a place when the others have taken all of theirs */
+	PEOPLE_ADMIN =
+	    1 << 2, /* allowed, and has a place when the others have taken theirs */
 };
 
 struct people_list {
 	uid_t *uids; /* owns */
 	gid_t *gids; /* owns */
 	size_t uids_count, gids_count;
-	bool is_set; /* the setting was given; an empty list is nobody */
+	bool is_set; /* the setting was given, and names somebody */
 };
 
 struct people {
@@ -36,6 +37,8 @@ struct people {
 /**
  * Look up the three lists; NULL where a setting was not given: everybody is
  * allowed, nobody only reads, admins are root and the broker's own user.
+ * A list that names nobody is refused: from a variable that is not set it would open the
+ * broker, or close it, without anybody meaning it.
  * 0, or -1 with a sentence in ${error} that names the entry nobody knows.
  */
 int people_init(struct people *people, const char *allow, const char *read_only,

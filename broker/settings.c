@@ -174,12 +174,19 @@ static enum settings_outcome read_flags(struct given *given, int argc, char **ar
 	return SETTINGS_RUN;
 }
 
-/* Take ${variable} from the environment; empty counts as not set. */
-static bool read_variable(struct given *given, const char *variable)
+/* A list of people: an empty one is refused, also where it comes from. */
+static bool is_list(const struct setting *setting)
+{
+	return setting->kind == KIND_TEXT && strcmp(setting->value, "LIST") == 0;
+}
+
+/* Take ${variable} from the environment; empty counts as not set, but for lists. */
+static bool read_variable(
+    const struct setting *setting, struct given *given, const char *variable)
 {
 	const char *text = getenv(variable);
 
-	if (text == NULL || text[0] == '\0')
+	if (text == NULL || (text[0] == '\0' && !is_list(setting)))
 		return false;
 	given->text = text;
 	snprintf(given->variable, sizeof(given->variable), "%s", variable);
@@ -215,8 +222,8 @@ static enum settings_outcome take(
 	char variable[64];
 
 	variable_name(setting, variable);
-	if (given->text == NULL && !read_variable(given, variable) &&
-	    (setting->alias == NULL || !read_variable(given, setting->alias)))
+	if (given->text == NULL && !read_variable(setting, given, variable) &&
+	    (setting->alias == NULL || !read_variable(setting, given, setting->alias)))
 		given->text = setting->initial;
 	if (given->text == NULL)
 		return setting->is_required ? missing(setting, variable) : SETTINGS_RUN;

@@ -72,11 +72,11 @@ const struct setting settings_table[] = {
 	    "when stopping: time to finish what was accepted"},
 
 	{"People", "allow", "allow", KIND_TEXT, FIELD(allow), false, NULL, 0, 4000, NULL, "LIST",
-	    "who may connect: alice,1001,@group; not given: who the socket lets in"},
+	    "who may connect, beside admins: alice,1001,@group; not given: who the socket lets in"},
 	{NULL, "read_only", "read-only", KIND_TEXT, FIELD(read_only), false, NULL, 0, 4000, NULL, "LIST",
 	    "who may only read"},
 	{NULL, "admin", "admin", KIND_TEXT, FIELD(admin), false, NULL, 0, 4000, NULL, "LIST",
-	    "for whom places are kept; not given: root and the broker's user"},
+	    "who may always connect, places are kept for them; not given: root and the broker's user"},
 	{NULL, "reserved_clients", "reserved-clients", KIND_COUNT, FIELD(reserved_clients), false, "3", 0, 1000, NULL, "N",
 	    "places kept for admins, at most a tenth of all"},
 	{NULL, "max_user_clients", "max-user-clients", KIND_COUNT, FIELD(max_user_clients), false, "0", 0, 100000, NULL, "N",

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,11 +126,41 @@ Test(broker_people, group_is_listed_also_when_it_is_not_the_first)
 	stranger_is(POOLITE_NOT_ALLOWED);
 }
 
-Test(broker_people, empty_list_is_nobody)
+/* It would close the broker, or open it, by a variable that somebody forgot to set. */
+Test(broker_people, list_that_names_nobody_stops_the_start)
 {
-	START("--allow", "");
-	a = wire_open(&broker);
-	expect_farewell(a, POOLITE_NOT_ALLOWED);
+	static const char *const flags[] = {
+	    "--allow=", "--allow=,", "--read-only=", "--admin= ,"};
+	static const char *const variables[] = {
+	    "POOLITE_ALLOW", "POOLITE_READ_ONLY", "POOLITE_ADMIN"};
+	char output[1000];
+
+	poolited_make(&broker, (const char *const[]){NULL});
+	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+		const char *all[] = {
+		    "--db", broker.database, "--socket", broker.socket, flags[i], NULL};
+		CHECK_EQ(poolited_fails_to_start(all, output, sizeof output), 2);
+		CHECK_HAS(output, "names nobody");
+	}
+	for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+		const char *all[] = {
+		    "--db", broker.database, "--socket", broker.socket, NULL};
+		setenv(variables[i], "", 1);
+		CHECK_EQ(poolited_fails_to_start(all, output, sizeof output), 2);
+		CHECK_HAS(output, "names nobody");
+		unsetenv(variables[i]);
+	}
+}
+
+Test(broker_people, admins_may_always_connect)
+{
+	START("--allow", "54321");
+	wire_sync(wire_open(&broker)); /* root is an admin */
+	stranger_is(POOLITE_OK);
+	poolited_end(&broker);
+	START("--allow", "54320", "--admin", "54321");
+	expect_farewell(wire_open(&broker), POOLITE_NOT_ALLOWED);
+	stranger_is(POOLITE_OK);
 }
 
 Test(broker_people, unknown_name_stops_the_start)
