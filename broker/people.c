@@ -51,16 +51,21 @@ static int add_user(struct people_list *list, const char *name)
 	return add(&list->uids, &list->uids_count, id);
 }
 
-static int add_group(struct people_list *list, const char *name)
+int people_find_group(const char *name, gid_t *gid)
 {
 	const struct group *entry = getgrnam(name);
-	unsigned id;
 
 	if (entry)
-		id = entry->gr_gid;
-	else if (!read_id(name, &id))
-		return -1;
-	return add(&list->gids, &list->gids_count, id);
+		*gid = entry->gr_gid;
+	return entry || read_id(name, gid) ? 0 : -1;
+}
+
+static int add_group(struct people_list *list, const char *name)
+{
+	gid_t gid;
+
+	return people_find_group(name, &gid) ? -1
+					     : add(&list->gids, &list->gids_count, gid);
 }
 
 static int read_list(struct people_list *list, const char *setting, const char *text,

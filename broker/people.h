@@ -45,6 +45,9 @@ int people_init(struct people *people, const char *allow, const char *read_only,
     const char *admin, char *error, size_t error_size);
 void people_release(struct people *people);
 
+/** The number of the group ${name}, which may be a number itself.  0, or -1: there is none. */
+int people_find_group(const char *name, gid_t *gid);
+
 /**
  * The roles of who is at the other end of ${fd}, a connected Unix socket.
  *

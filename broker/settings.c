@@ -321,6 +321,18 @@ static enum settings_outcome check_people(const struct settings *settings)
 	return SETTINGS_RUN;
 }
 
+/* The same for the group of the sockets. */
+static enum settings_outcome check_group(const struct settings *settings)
+{
+	const char *group = settings->socket_group;
+	gid_t gid;
+
+	if (group == NULL || people_find_group(group, &gid) == 0)
+		return check_people(settings);
+	fprintf(stderr, "poolited: socket_group: there is no group '%s'\n", group);
+	return SETTINGS_WRONG;
+}
+
 /* What holds between settings. */
 static enum settings_outcome check_together(const struct settings *settings)
 {
@@ -348,7 +360,7 @@ static enum settings_outcome check_together(const struct settings *settings)
 		    settings->max_user_buffered_bytes, settings->max_frame_bytes,
 		    settings->max_result_bytes);
 	} else {
-		return check_people(settings);
+		return check_group(settings);
 	}
 	return SETTINGS_WRONG;
 }

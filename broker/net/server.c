@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "broker/failpoint.h"
 #include "broker/log.h"
 #include "broker/net/internal.h"
+#include "broker/people.h"
 
 #define LISTEN_BACKLOG 1024
 
@@ -114,11 +114,9 @@ static int clear_stale(const struct listener *listener, char *error, size_t erro
 static int give_to_group(
     const struct listener *listener, const char *group, char *error, size_t error_size)
 {
-	struct group *entry = getgrnam(group);
-	char *end;
-	gid_t gid = entry ? entry->gr_gid : (gid_t)strtoul(group, &end, 10);
+	gid_t gid;
 
-	if (!entry && (*end || end == group)) {
+	if (people_find_group(group, &gid)) {
 		snprintf(
 		    error, error_size, "there is no group '%s' (socket_group)", group);
 		return -1;

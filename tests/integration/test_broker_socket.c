@@ -64,8 +64,8 @@ Test(broker_socket, unknown_group_stops_the_start)
 	    "--socket-group", "no-such-group", NULL};
 
 	poolited_make(&broker, (const char *const[]){NULL});
-	CHECK_EQ(poolited_fails_to_start(flags, output, sizeof output), 1);
-	CHECK_HAS(output, "no group 'no-such-group'");
+	CHECK_EQ(poolited_fails_to_start(flags, output, sizeof output), 2);
+	CHECK_HAS(output, "poolited: socket_group: there is no group 'no-such-group'");
 	CHECK(access(broker.socket, F_OK), "the socket stays behind");
 }
 
