@@ -365,6 +365,22 @@ static enum settings_outcome check_together(const struct settings *settings)
 	return SETTINGS_WRONG;
 }
 
+/* Somebody asked for more places than are kept; the default is only what is usual. */
+static void warn_if_cut(const struct given *given, const struct settings *settings)
+{
+	uint32_t most = settings->max_clients / SETTINGS_RESERVED_SHARE;
+	size_t i = 0;
+
+	while (settings_table[i].offset != offsetof(struct settings, reserved_clients))
+		i++;
+	if (given[i].text != settings_table[i].initial &&
+	    settings->reserved_clients > most)
+		log_warning(
+		    "reserved_clients is %u, but %u places are kept: at most a tenth of "
+		    "max_clients (%u)",
+		    settings->reserved_clients, most, settings->max_clients);
+}
+
 enum settings_outcome settings_read(struct settings *settings, int argc, char **argv)
 {
 	struct given given[SETTINGS_COUNT] = {0};
@@ -379,5 +395,7 @@ enum settings_outcome settings_read(struct settings *settings, int argc, char **
 	if (outcome == SETTINGS_WRONG ||
 	    (outcome == SETTINGS_RUN && settings->log_level >= LOG_LEVEL_WARNING))
 		warn_of_unknown();
+	if (outcome == SETTINGS_RUN && settings->log_level >= LOG_LEVEL_WARNING)
+		warn_if_cut(given, settings);
 	return outcome;
 }

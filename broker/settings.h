@@ -21,6 +21,9 @@ enum settings_synchronous {
 	SYNCHRONOUS_EXTRA = 3
 };
 
+/* At most one place of max_clients in so many is kept for admins (reserved_clients). */
+#define SETTINGS_RESERVED_SHARE 10
+
 /* Strings are borrowed from argv or the environment; NULL where not given.
  * Times are nanoseconds, given in seconds with an optional fraction. */
 struct settings {

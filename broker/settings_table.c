@@ -78,7 +78,7 @@ const struct setting settings_table[] = {
 	{NULL, "admin", "admin", KIND_TEXT, FIELD(admin), false, NULL, 0, 4000, NULL, "LIST",
 	    "who may always connect, places are kept for them; not given: root and the broker's user"},
 	{NULL, "reserved_clients", "reserved-clients", KIND_COUNT, FIELD(reserved_clients), false, "3", 0, 1000, NULL, "N",
-	    "places kept for admins, at most a tenth of all"},
+	    "places kept for admins, at most a tenth of max_clients"},
 	{NULL, "max_user_clients", "max-user-clients", KIND_COUNT, FIELD(max_user_clients), false, "0", 0, 100000, NULL, "N",
 	    "sessions of one user at once; 0: as many as there are"},
 	{NULL, "max_user_requests", "max-user-requests", KIND_COUNT, FIELD(max_user_requests), false, "0", 0, 10000000, NULL, "N",

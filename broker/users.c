@@ -2,9 +2,6 @@
 
 #include <stdlib.h>
 
-/* At most one place in so many is kept for admins. */
-#define RESERVED_SHARE 10
-
 int users_init(struct users *users, const struct settings *settings,
     struct poolite__budget *budget, char *error, size_t error_size)
 {
@@ -52,8 +49,8 @@ static int refuse(const struct users *users, const struct user *user, size_t ses
 	const struct settings *settings = users->settings;
 	uint32_t reserved = settings->reserved_clients;
 
-	if (reserved > settings->max_clients / RESERVED_SHARE)
-		reserved = settings->max_clients / RESERVED_SHARE;
+	if (reserved > settings->max_clients / SETTINGS_RESERVED_SHARE)
+		reserved = settings->max_clients / SETTINGS_RESERVED_SHARE;
 	if (roles & PEOPLE_ADMIN)
 		reserved = 0;
 	if (sessions + reserved >= settings->max_clients)

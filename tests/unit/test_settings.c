@@ -95,6 +95,17 @@ Test(settings, defaults_are_the_documented_ones)
 	cr_expect_eq(settings.log_level, LOG_LEVEL_INFO);
 }
 
+Test(settings, warns_of_more_reserved_places_than_are_kept)
+{
+	cr_assert_eq(read_more("--reserved-clients 5 --max-clients 10"), SETTINGS_RUN);
+	assert_printed("warn");
+	assert_printed("reserved_clients is 5, but 1 places are kept");
+	cr_assert_eq(read_more("--reserved-clients 5 --max-clients 50"), SETTINGS_RUN);
+	cr_expect_str_empty(printed);
+	cr_assert_eq(read_more("--max-clients 10"), SETTINGS_RUN); /* not asked for */
+	cr_expect_str_empty(printed);
+}
+
 Test(settings, takes_a_value_behind_a_space_or_an_equals_sign)
 {
 	cr_assert_eq(read_more("--max-clients 7 --max-inflight=9"), SETTINGS_RUN);
