@@ -204,7 +204,14 @@ static bool parse_temp_store(const char *text, bool *is_memory)
 	return word >= 0;
 }
 
-/* A path or a name.  SQLite would take ":memory:" for no file at all. */
+/* SQLite would take ":memory:" for no file at all; and who writes a URI means its query, not a
+ * file of that name. */
+static bool is_no_path(const char *text)
+{
+	return strcmp(text, ":memory:") == 0 || strncmp(text, "file:", 5) == 0;
+}
+
+/* A path or a name. */
 static bool parse_text(
     const struct setting *setting, const char *text, const char **value)
 {
@@ -212,7 +219,22 @@ static bool parse_text(
 
 	*value = text;
 	return len >= setting->min && len <= setting->max &&
-	    strcmp(text, ":memory:") != 0;
+	    !(strcmp(setting->value, "FILE") == 0 && is_no_path(text));
+}
+
+static void describe_text(const struct setting *setting, char *text, size_t size)
+{
+	if (strcmp(setting->value, "FILE") == 0)
+		snprintf(text, size,
+		    "the path of a file, of 1 to %" PRIu64
+		    " bytes, and neither :memory: nor a URI (file:...)",
+		    setting->max);
+	else if (strcmp(setting->value, "LIST") == 0)
+		snprintf(text, size, "a list of at most %" PRIu64 " bytes", setting->max);
+	else
+		snprintf(text, size, "a %s of 1 to %" PRIu64 " bytes",
+		    strcmp(setting->value, "GROUP") == 0 ? "group" : "file path",
+		    setting->max);
 }
 
 /* A number of any unit, within the setting's range. */
@@ -271,11 +293,7 @@ void setting_describe(const struct setting *setting, char *text, size_t size)
 	char low[24], high[24];
 
 	switch (setting->kind) {
-	case KIND_TEXT:
-		snprintf(text, size, "a %s of 1 to %" PRIu64 " bytes",
-		    strcmp(setting->value, "GROUP") == 0 ? "group" : "file path",
-		    setting->max);
-		break;
+	case KIND_TEXT: describe_text(setting, text, size); break;
 	case KIND_BOOL: snprintf(text, size, "on or off"); break;
 	case KIND_MODE:
 		snprintf(text, size, "an octal number from 0 to 0777, such as 0660");

@@ -324,6 +324,7 @@ Test(settings, refuses_bad_values_by_name)
 	    {"log-level", "loud", "log_level"},
 	    {"create", "maybe", "create"},
 	    {"db", ":memory:", "database"},
+	    {"db", "file:a.db?mode=ro", "database"},
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -338,6 +339,15 @@ Test(settings, refuses_bad_values_by_name)
 		cr_expect_eq(strchr(printed, '\n'), printed + strlen(printed) - 1,
 		    "one line: %s", printed);
 	}
+}
+
+Test(settings, says_what_a_database_is)
+{
+	cr_assert_eq(read_more("--db :memory:"), SETTINGS_WRONG);
+	assert_printed(
+	    "the path of a file, of 1 to 4000 bytes, and neither :memory: nor a "
+	    "URI (file:...)");
+	cr_assert_eq(read_more("--db ./file:x"), SETTINGS_RUN, "%s", printed);
 }
 
 Test(settings, says_why_synchronous_off_is_refused)
