@@ -415,10 +415,33 @@ struct broker *broker_create(
 	return NULL;
 }
 
+/* What decides who gets in and how is worth a look in each log. */
+static void log_ready(const struct broker *broker)
+{
+	const struct settings *settings = &broker->settings;
+	const struct {
+		const char *name, *value;
+	} parts[] = {
+	    {", stats socket ", settings->stats_socket},
+	    {", hardened", settings->hardened ? "" : NULL},
+	    {", allow ", settings->allow},
+	    {", read_only ", settings->read_only},
+	    {", admin ", settings->admin},
+	};
+	char more[1024] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+		if (parts[i].value && len < sizeof more)
+			len += (size_t)snprintf(more + len, sizeof more - len, "%s%s",
+			    parts[i].name, parts[i].value);
+	log_info("ready: database %s, socket %s, pid %d, SQLite %s%s", broker->file.path,
+	    broker->listener.path, (int)getpid(), connection_sqlite_version(), more);
+}
+
 int broker_run(struct broker *broker)
 {
-	log_info("ready: database %s, socket %s, pid %d, SQLite %s", broker->file.path,
-	    broker->listener.path, (int)getpid(), connection_sqlite_version());
+	log_ready(broker);
 	priority_wake_soon();
 	loop_run(broker->loop);
 	log_info("stopped");

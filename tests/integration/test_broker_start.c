@@ -171,6 +171,17 @@ Test(broker_start, every_setting_can_be_given)
 	poolited_await_log(&broker, "session 1: update");
 }
 
+Test(broker_start, log_tells_who_gets_in_and_how)
+{
+	char wanted[300];
+
+	poolited_start(&broker, "--hardened", "--allow", "root,1", "--read-only", "@2");
+	snprintf(wanted, sizeof wanted,
+	    ", stats socket %s, hardened, allow root,1, read_only @2\n",
+	    broker.stats_socket);
+	poolited_await_log(&broker, wanted);
+}
+
 /* ---- the database's file --------------------------------------------------------- */
 
 Test(broker_start, missing_database_is_made_or_missed)
