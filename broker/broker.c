@@ -317,6 +317,21 @@ static int take_locks(struct broker *broker, char *error, size_t error_size)
 				      : 0;
 }
 
+/* "malformed database schema" is SQLite's word also for one that it does not trust. */
+static int cannot_open(const struct settings *settings,
+    const struct poolite__failure *failure, char *error, size_t error_size)
+{
+	bool is_for_hardened =
+	    settings->hardened && strstr(failure->message, "(hardened)") != NULL;
+
+	snprintf(error, error_size, "cannot open the database %s: %s%s",
+	    settings->database, failure->message,
+	    is_for_hardened ? "; it need not be damaged: without --hardened such a file "
+			      "is served"
+			    : "");
+	return -1;
+}
+
 static int start_database(struct broker *broker, char *error, size_t error_size)
 {
 	const struct settings *settings = &broker->settings;
@@ -332,16 +347,9 @@ static int start_database(struct broker *broker, char *error, size_t error_size)
 	    .refusing = PTHREAD_MUTEX_INITIALIZER,
 	};
 	database_cap_thread(&broker->database); /* the fast reader is this thread's */
-	if (pool_start(&broker->pool, &broker->database, on_checked, broker, &failure)) {
-		snprintf(error, error_size, "cannot open the database %s: %s",
-		    settings->database, failure.message);
-		return -1;
-	}
-	if (fast_open(&broker->fast, &broker->database, &failure)) {
-		snprintf(error, error_size, "cannot open the database %s: %s",
-		    settings->database, failure.message);
-		return -1;
-	}
+	if (pool_start(&broker->pool, &broker->database, on_checked, broker, &failure) ||
+	    fast_open(&broker->fast, &broker->database, &failure))
+		return cannot_open(settings, &failure, error, error_size);
 	if (broker->file.was_created)
 		log_info("created the database %s", broker->file.path);
 	else if (connection_was_converted(broker->pool.writer->connection))

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "broker/db/limits.h"
 #include "broker/db/pages.h"
 #include "broker/log.h"
 
@@ -55,6 +56,24 @@ void connection_say_stopped(int reason, int rc, struct poolite__failure *failure
 	failure->sqlite = rc;
 }
 
+/* What SQLite says does not tell whose limit it was. */
+static void say_sqlites(
+    struct connection *connection, int rc, struct poolite__failure *failure)
+{
+	bool has_message = (rc & 0xff) != SQLITE_IOERR &&
+	    (rc & 0xff) != SQLITE_CANTOPEN && (rc & 0xff) != SQLITE_NOMEM;
+	const char *message =
+	    has_message ? sqlite3_errmsg(connection->db) : sqlite3_errstr(rc);
+	const char *more = "";
+
+	/* A program of more steps than it may have is out of memory, too. */
+	if (connection->is_hardened && (rc & 0xff) == SQLITE_NOMEM)
+		more = ", or too long a program (hardened)";
+	else if (connection->is_hardened && limits_are_meant(message))
+		more = " (hardened)";
+	poolite__fail(failure, code_of(rc), "%s%s", message, more);
+}
+
 int connection_failure(
     struct connection *connection, int rc, struct poolite__failure *failure)
 {
@@ -72,11 +91,8 @@ int connection_failure(
 	else if (primary == SQLITE_FULL)
 		poolite__fail(failure, POOLITE_STORAGE,
 		    "the disk is full; free some space, and writing goes on");
-	else if (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN ||
-	    primary == SQLITE_NOMEM)
-		poolite__fail(failure, code_of(rc), "%s", sqlite3_errstr(rc));
 	else
-		poolite__fail(failure, code_of(rc), "%s", sqlite3_errmsg(connection->db));
+		say_sqlites(connection, rc, failure);
 	failure->sqlite = rc;
 	return failure->code;
 }

@@ -58,6 +58,7 @@ struct connection {
 	sqlite3_stmt *own[OWN_COUNT]; /* owns */
 	struct pages *pages;          /* owns; half-stepped, newest first */
 	bool is_writer;
+	bool is_hardened;
 	bool was_converted;
 	int busy_timeout_ms;
 	int64_t budget_ns;           /* 0: none */

@@ -1,6 +1,7 @@
 #include "broker/db/limits.h"
 
 #include <limits.h>
+#include <string.h>
 
 /* SQLite's own, as it was built: Debian's hurts nobody there. */
 #define AS_BUILT INT_MAX
@@ -38,6 +39,29 @@ static const struct {
     /* A connection is one thread, whose memory is counted: no helpers beside it. */
     {SQLITE_LIMIT_WORKER_THREADS, 0, 0},
 };
+
+/* Parts of what SQLite says of them. */
+static const char *const messages[] = {
+    "string or blob too big",
+    "statement too long",
+    "too many columns",
+    "Expression tree is too large",
+    "too many terms in compound SELECT",
+    "too many arguments on function",
+    "LIKE or GLOB pattern too complex",
+    "too many SQL variables",
+    "variable number must be between",
+    "too many levels of trigger recursion",
+    "unsafe use of",
+};
+
+bool limits_are_meant(const char *message)
+{
+	for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
+		if (strstr(message, messages[i]))
+			return true;
+	return false;
+}
 
 static void lower(sqlite3 *db, int limit, int64_t value)
 {

@@ -9,4 +9,7 @@
 /** Bound ${db}, as far as it is not yet. */
 void limits_install(sqlite3 *db, const struct connection_options *options);
 
+/** Whether SQLite's ${message} is of one of these limits, or of a schema that is not trusted. */
+bool limits_are_meant(const char *message);
+
 #endif

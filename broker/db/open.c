@@ -179,6 +179,7 @@ int connection_open(const struct connection_options *options, struct connection 
 		return poolite__fail(failure, POOLITE_OVERLOADED, "out of memory");
 	pthread_mutex_init(&connection->watch_mutex, NULL);
 	connection->is_writer = options->role == CONNECTION_WRITER;
+	connection->is_hardened = options->hardened;
 	connection->clock = options->clock;
 	connection->schema_seq = options->schema_seq;
 	connection->wal_bytes_max =

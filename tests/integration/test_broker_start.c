@@ -211,6 +211,57 @@ Test(broker_start, hardened_one_checks_the_file_and_narrows_the_limits)
 	refused(wire, POOLITE_TOO_LARGE, NULL, "query", "[`SELECT zeroblob(1000001)`]");
 }
 
+/* SQLite's message names the limit, and neither who set it nor how it is set. */
+Test(broker_start, hardened_one_says_that_its_limits_are_hardened_s)
+{
+	static const char *const texts[] = {
+	    "SELECT 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1",
+	    "SELECT zeroblob(1000001)",
+	    "SELECT ?11",
+	    "SELECT ?,?,?,?,?,?,?,?,?,?,?",
+	    "SELECT max(1,2,3,4,5,6,7,8,9)",
+	    "SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4",
+	    "SELECT x LIKE '012345678901234567890123456789012345678901234567890' FROM t",
+	    "CREATE TABLE j (x CHECK (json_valid(x)))",
+	};
+	struct wire *wire;
+
+	poolited_start(&broker, "--hardened");
+	wire = wire_open(&broker);
+	update(wire, "CREATE TABLE t (x)");
+	update(wire, "INSERT INTO t VALUES ('a')");
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		uint32_t msgid = wire_sql(wire, "query", "%s", texts[i]);
+		const char *message = wire_receive(wire, msgid)->failure.message;
+		CHECK(strstr(message, " (hardened)"), "%s: %s", texts[i], message);
+	}
+	poolited_end(&broker);
+	poolited_start(&broker);
+	wire = wire_open(&broker);
+	refused(wire, POOLITE_SQL_ERROR, "between ?1 and ?250000", "query",
+	    "[`SELECT ?250001`]");
+	CHECK(!strstr(wire_receive(wire, wire_sql(wire, "query", "SELECT ?250001"))
+			  ->failure.message,
+		  "hardened"),
+	    "it is not hardened");
+}
+
+Test(broker_start, hardened_one_names_the_way_out_for_a_schema_it_does_not_trust)
+{
+	const char *flags[] = {
+	    "--db", broker.database, "--socket", broker.socket, "--hardened", NULL};
+	sqlite3 *db;
+
+	CHECK_EQ(sqlite3_open(broker.database, &db), SQLITE_OK);
+	direct_run(db, "CREATE TABLE j (x CHECK (json_valid(x)))");
+	direct_close(db);
+	CHECK_EQ(poolited_fails_to_start(flags, output, sizeof output), 1);
+	CHECK_HAS(output,
+	    "unsafe use of json_valid() (hardened); it need not be damaged: "
+	    "without --hardened such a file is served");
+	poolited_run(&broker);
+}
+
 static char *file_bytes(const char *path, size_t *len)
 {
 	FILE *file = fopen(path, "r");
