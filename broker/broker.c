@@ -289,6 +289,7 @@ static int start_loop(struct broker *broker, char *error, size_t error_size)
 static int64_t wal_bytes_max(struct broker *broker)
 {
 	int64_t limit = (int64_t)broker->settings.wal_limit_bytes, quarter;
+	char text[LOG_BYTES_SIZE];
 	struct statvfs disk;
 
 	if (statvfs(broker->file.path, &disk))
@@ -298,8 +299,8 @@ static int64_t wal_bytes_max(struct broker *broker)
 		return limit;
 	if (quarter < WAL_LIMIT_MIN)
 		quarter = WAL_LIMIT_MIN;
-	log_info("the WAL may grow to %lld MiB, a quarter of the free disk",
-	    (long long)(quarter >> 20));
+	log_info("the WAL may grow to %s, a quarter of the free disk",
+	    log_format_bytes(text, quarter));
 	return quarter;
 }
 

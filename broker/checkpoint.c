@@ -107,16 +107,16 @@ static void shorten(struct writer *writer)
 	struct database *database = writer->database;
 	int64_t now_ns = clock_now(database->clock);
 	int64_t wal_bytes = atomic_load(&writer->counters.wal_bytes);
+	char has[LOG_BYTES_SIZE], most[LOG_BYTES_SIZE];
 
 	if (wal_bytes > gate_bytes(writer) &&
 	    (is_near_limit(writer) || now_ns >= writer->next_truncate_ns))
 		truncate_at_gate(writer);
 	if (is_near_limit(writer) && !writer->is_wal_pinned)
 		log_warning(
-		    "the WAL has %lld MiB of at most %lld (wal_limit): the oldest reads "
-		    "are ended",
-		    (long long)(wal_bytes >> 20),
-		    (long long)(database->wal_bytes_max >> 20));
+		    "the WAL has %s of at most %s (wal_limit): the oldest reads are ended",
+		    log_format_bytes(has, wal_bytes),
+		    log_format_bytes(most, database->wal_bytes_max));
 	writer->is_wal_pinned = is_near_limit(writer);
 	atomic_store(&database->wal_pinned_ns, writer->is_wal_pinned ? now_ns : 0);
 }

@@ -120,3 +120,21 @@ void log_and_exit(const char *format, ...)
 	va_end(args);
 	_exit(EXIT_FAILURE);
 }
+
+const char *log_format_bytes(char text[LOG_BYTES_SIZE], int64_t bytes)
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB"};
+	double number = (double)bytes;
+	size_t unit = 0;
+	char *zero;
+
+	while (number >= 1024 && unit < 3) {
+		number /= 1024;
+		unit++;
+	}
+	snprintf(text, LOG_BYTES_SIZE, "%.1f %s", number, units[unit]);
+	zero = strstr(text, ".0 ");
+	if (zero)
+		memmove(zero, zero + 2, strlen(zero + 2) + 1);
+	return text;
+}

@@ -7,6 +7,7 @@
 #define POOLITE_BROKER_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -30,5 +31,11 @@ void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
  */
 _Noreturn void log_and_exit(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
+
+/** Room for what log_format_bytes writes. */
+#define LOG_BYTES_SIZE 32
+
+/** ${bytes} for people, at most one digit behind the point: "512 KiB", "1.5 MiB", "4 GiB". */
+const char *log_format_bytes(char text[LOG_BYTES_SIZE], int64_t bytes);
 
 #endif

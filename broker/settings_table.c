@@ -51,7 +51,7 @@ const struct setting settings_table[] = {
 	{NULL, "checkpoint_pages", "checkpoint-pages", KIND_COUNT, FIELD(checkpoint_pages), false, "1000", 1, 1000000, NULL, "N",
 	    "pages in the WAL that call for a checkpoint"},
 	{NULL, "wal_limit", "wal-limit", KIND_SIZE, FIELD(wal_limit_bytes), false, "4G", MIB, 1024 * GIB, NULL, "SIZE",
-	    "largest WAL; never over a quarter of the free disk"},
+	    "largest WAL, and one write's `cache` above it; never over a quarter of the free disk"},
 
 	{"Pool", "max_connections", "max-connections", KIND_COUNT, FIELD(max_connections), false, "10", 4, 1024,
 	    "DB_POOL_MAX_CONNECTIONS", "N", "most SQLite connections: writer, fast reader, readers"},

@@ -147,3 +147,20 @@ Test(log, lines_of_many_threads_never_mix)
 	}
 	cr_expect_eq(lines, 2000);
 }
+
+Test(log, sizes_are_for_people)
+{
+	static const struct {
+		int64_t bytes;
+		const char *text;
+	} cases[] = {{0, "0 bytes"}, {1023, "1023 bytes"}, {65536, "64 KiB"},
+	    {797696, "779 KiB"}, {1 << 20, "1 MiB"}, {2048000, "2 MiB"},
+	    {11156992, "10.6 MiB"}, {INT64_C(4) << 30, "4 GiB"},
+	    {INT64_C(9000) << 30, "9000 GiB"}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char found[LOG_BYTES_SIZE];
+
+		cr_expect_str_eq(log_format_bytes(found, cases[i].bytes), cases[i].text);
+	}
+}
