@@ -12,6 +12,7 @@ enum exit_status {
 	EXIT_USAGE = 2,     /* nonsense on the command line */
 	EXIT_NO_BROKER = 3, /* nothing was sent */
 	EXIT_UNKNOWN = 4,   /* the outcome is unknown */
+	EXIT_UNWRITTEN = 5, /* it was done, and what came of it cannot be written */
 };
 
 /** How results are written. */

@@ -58,10 +58,13 @@ static int run_query(
 	if (rows_open(&rows, db, words[0], args, (size_t)count - 1)) {
 		status = complain_of_words(&rows.error, words, count);
 	} else if (output_rows(settings, &rows)) {
-		status = EXIT_FAILED;
-		output_flush(); /* what was written comes before what is complained of */
+		/* What was written comes before what is complained of. */
+		status = rows.flushed ? rows.flushed : EXIT_FAILED;
+		output_flush(false);
 		if (rows.error.code != POOLITE_OK)
 			complain_of_rest(&rows.error);
+	} else {
+		status = output_flush(rows.changes > 0);
 	}
 	rows_close(&rows);
 	free(args);
@@ -413,7 +416,7 @@ const struct command commands[] = {
 	"Arguments are those of query.\n"
 	"\n"
 	"  poolite update 'INSERT INTO leads(title, source) VALUES (?, ?)' 'A lead' serp\n",
-	TAKES_OUTPUT | TAKES_HEADER | TAKES_TEXT, 1, -1, run_update},
+	TAKES_OUTPUT | TAKES_HEADER | TAKES_TEXT | IS_CHANGE, 1, -1, run_update},
     {"batch", "SQL < ROWS", "run one statement for each row of a file",
 	"Runs one statement for each row of the standard input, all of them or none; writes\n"
 	"changes and last_insert_id.\n"
@@ -431,8 +434,8 @@ const struct command commands[] = {
 	"< leads.csv\n"
 	"  poolite batch --format jsonl 'INSERT INTO leads(title) VALUES (:title)' < leads.jsonl\n"
 	"  poolite batch --format csv --chunk-rows 1000 'INSERT INTO words VALUES (?)' < words\n",
-	TAKES_OUTPUT | TAKES_HEADER | TAKES_NULL | TAKES_TEXT | TAKES_INPUT, 1, 1,
-	run_batch},
+	TAKES_OUTPUT | TAKES_HEADER | TAKES_NULL | TAKES_TEXT | TAKES_INPUT | IS_CHANGE,
+	1, 1, run_batch},
     {"script", "FILE", "run a file of statements as one transaction",
 	"Runs the many statements of FILE (-: the standard input), all of them or none; writes\n"
 	"statements and changes.  For schemas, dumps, migrations.  It is one message: at most\n"
@@ -441,7 +444,7 @@ const struct command commands[] = {
 	"\n"
 	"  poolite script schema.sql\n"
 	"  sqlite3 old.db .dump | poolite script -\n",
-	TAKES_OUTPUT | TAKES_HEADER | TAKES_KEYS, 1, 1, run_script},
+	TAKES_OUTPUT | TAKES_HEADER | TAKES_KEYS | IS_CHANGE, 1, 1, run_script},
     {"ping", "", "whether a broker answers",
 	"Writes pong when a broker answers, as JSON {\"answer\": \"pong\"}.  Tries for a second.\n"
 	"\n"

@@ -14,6 +14,7 @@ enum takes {
 	TAKES_JSON = 32,    /* --json alone */
 	TAKES_NULL = 64,    /* --null */
 	IS_IMPATIENT = 128, /* asks whether a broker is there: a second to connect */
+	IS_CHANGE = 256,    /* when it succeeds, something was done */
 };
 
 struct command {

@@ -134,6 +134,7 @@ int main(int argc, char **argv)
 {
 	struct task task;
 	int status = EXIT_OK;
+	bool is_change = false;
 	int written;
 
 	keep_standard_streams();
@@ -142,9 +143,12 @@ int main(int argc, char **argv)
 	switch (options_read(&task, argc, argv)) {
 	case OPTIONS_WRONG: return EXIT_USAGE;
 	case OPTIONS_DONE: break;
-	case OPTIONS_RUN: status = perform(&task); break;
+	case OPTIONS_RUN:
+		status = perform(&task);
+		is_change = status == EXIT_OK && task.command->takes & IS_CHANGE;
+		break;
 	}
-	written = output_flush();
+	written = output_flush(is_change);
 	watch_deliver();
 	return status != EXIT_OK ? status : written;
 }

@@ -95,7 +95,8 @@ static void write_help(void)
 	    "  poolite query 'SELECT * FROM leads WHERE id > ?' 10\n"
 	    "\n"
 	    "Exit status: 0 done; 1 failed; 2 wrong usage; 3 no broker, nothing was sent;\n"
-	    "4 the outcome is unknown: look before trying again.  Ctrl-C cancels the request.");
+	    "4 the outcome is unknown: look before trying again; 5 the change was made, and\n"
+	    "only its output cannot be written.  Ctrl-C cancels the request.");
 }
 
 static void write_command_help(const struct command *command)

@@ -287,15 +287,20 @@ static bool has_reader_gone(void)
 	return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP));
 }
 
-int output_flush(void)
+int output_flush(bool is_of_change)
 {
 	int error;
+	const char *why;
 
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_OK;
 	error = errno;
 	clearerr(stdout);
-	if (error == EPIPE || has_reader_gone())
-		return EXIT_FAILED;
-	return complain("cannot write the output: %s", strerrordesc_np(error));
+	why = error == EPIPE || has_reader_gone() ? NULL : strerrordesc_np(error);
+	if (is_of_change) {
+		complain("the change was made, but its output cannot be written: %s",
+		    why ? why : "nobody reads it");
+		return EXIT_UNWRITTEN;
+	}
+	return why ? complain("cannot write the output: %s", why) : EXIT_FAILED;
 }

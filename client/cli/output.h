@@ -33,8 +33,13 @@ void output_figures(
 int output_document(
     const struct settings *settings, const struct poolite_document *document);
 
-/** Flush.  EXIT_OK, or EXIT_FAILED when anything was not written: after a complaint,
- * but silently when a pipe's reader has gone.  That is told once. */
-int output_flush(void);
+/**
+ * Flush.  EXIT_OK; or, when anything was not written, EXIT_FAILED after a complaint, but
+ * silently when a pipe's reader has gone.  That is told once.
+ *
+ *   is_of_change  it is the output of a change that was made: then it is always said that
+ *                 it was made, and EXIT_UNWRITTEN
+ */
+int output_flush(bool is_of_change);
 
 #endif

@@ -30,7 +30,8 @@ static int next_page(struct rows *rows)
 	struct watch watch;
 	int rc;
 
-	if (output_flush() != EXIT_OK)
+	rows->flushed = output_flush(rows->changes > 0);
+	if (rows->flushed != EXIT_OK)
 		return -1;
 	watch_begin(&watch, rows->db);
 	rc = poolite_cursor_next(rows->cursor, NULL, &rows->error);

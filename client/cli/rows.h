@@ -14,6 +14,7 @@ struct rows {
 	                                  the getters at the current row; NULL: an error */
 	size_t left;                     /* rows of the page behind the current one */
 	int64_t changes, last_insert_id; /* of a statement that writes */
+	int flushed;                     /* EXIT_OK, else as output_flush */
 	struct poolite_error error;      /* why it ended before its end */
 };
 

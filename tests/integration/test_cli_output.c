@@ -124,6 +124,36 @@ Test(cli_output, output_that_cannot_be_written_is_an_error)
 	CHECK_TEXT(shell_output, "status 1\n");
 }
 
+/* Who tries again after a failure would make the change twice. */
+Test(cli_output, a_change_whose_output_cannot_be_written_is_said_to_be_made)
+{
+	static const char *const lines[] = {
+	    "poolite update 'INSERT INTO leads(title) VALUES (1)'",
+	    "poolite query 'INSERT INTO leads(title) VALUES (1) RETURNING id'",
+	    "poolite query --json 'INSERT INTO leads(title) VALUES (1) RETURNING id'",
+	    "echo 1 | poolite batch --format csv 'INSERT INTO leads(title) VALUES (?)'",
+	    "echo 'INSERT INTO leads(title) VALUES (1)' | poolite script -",
+	};
+	char line[200], wanted[20];
+
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		snprintf(line, sizeof line, "%s > /dev/full", lines[i]);
+		EXPECT_FAILURE(line, 5,
+		    "poolite: the change was made, but its output cannot be written: No "
+		    "space left on device\n");
+		snprintf(line, sizeof line,
+		    "mkfifo gone; exec 3<>gone; exec 4>gone 3<&-; (%s) >&4", lines[i]);
+		EXPECT_FAILURE(line, 5,
+		    "poolite: the change was made, but its output cannot be written: "
+		    "nobody reads it\n");
+		CHECK_EQ(unlink("gone"), 0);
+		snprintf(wanted, sizeof wanted, "%zu\n", 2 * i + 2);
+		EXPECT("poolite query 'SELECT count(*) FROM leads'", wanted);
+	}
+	EXPECT_FAILURE("poolite update 'INSERT INTO leads(id) VALUES (1)' > /dev/full", 1,
+	    "poolite: CONSTRAINT: ");
+}
+
 /* ---- the broker ---------------------------------------------------------- */
 
 Test(cli_output, stats_and_health_are_for_eyes_or_json)
