@@ -20,8 +20,9 @@ int poolite__reply_lost(
 	if (effect == POOLITE__WRITES)
 		return poolite__fail(failure, POOLITE_OUTCOME_UNKNOWN,
 		    "%s: whether the request was carried out cannot be told", text);
-	return poolite__fail(failure, io_failures[io].code, "%s: nothing was done%s",
-	    text, effect == POOLITE__INSIDE ? ", the transaction is rolled back" : "");
+	return poolite__fail(failure, io_failures[io].code, "%s: nothing was %s", text,
+	    effect == POOLITE__INSIDE ? "done, the transaction is rolled back"
+				      : "changed");
 }
 
 int poolite__reply_not_sent(enum poolite__io io, struct poolite__failure *failure)

@@ -40,6 +40,7 @@ static int no_memory(void)
 static void complain_of_rest(const struct poolite_error *error)
 {
 	complain_of(error);
+	hint("the output is not complete: only what came before is written");
 	if (error->code == POOLITE_TRANSACTION_EXPIRED)
 		hint("a result is read as fast as the output is taken: write it to a "
 		     "file first");
