@@ -74,11 +74,25 @@ static void name_group(const char *path, char *name, size_t size)
 		snprintf(name, size, "group %ld", (long)status.st_gid);
 }
 
+/* What stands at ${path} in the place of a socket; NULL: a socket, or nothing. */
+static const char *wrong_kind(const char *path)
+{
+	struct stat status;
+
+	if (stat(path, &status) || S_ISSOCK(status.st_mode))
+		return NULL;
+	return S_ISDIR(status.st_mode) ? "a directory" : "a file that is no socket";
+}
+
 /* Why connecting failed for good. */
 static int connect_failed(const char *path, int error, struct poolite__failure *failure)
 {
 	char group[64];
 
+	if (error == ECONNREFUSED && wrong_kind(path))
+		return poolite__fail(failure, POOLITE_NO_BROKER,
+		    "%s is %s: give the path of a broker's socket", path,
+		    wrong_kind(path));
 	switch (error) {
 	case EACCES:
 	case EPERM:
@@ -103,8 +117,10 @@ static int connect_failed(const char *path, int error, struct poolite__failure *
 }
 
 /* Whether a broker may be there a moment later. */
-static bool may_pass(int error, int64_t started)
+static bool may_pass(const char *path, int error, int64_t started)
 {
+	if (error == ECONNREFUSED && wrong_kind(path))
+		return false;
 	if (error == ENOENT || error == ECONNREFUSED || error == EAGAIN)
 		return true;
 	return error == EACCES && poolite__now_ms() < started + EACCES_RETRY_MS;
@@ -126,7 +142,7 @@ int poolite__session_connect(struct poolite__session *session, const char *path,
 			continue;
 		if (error == EISCONN)
 			break;
-		if (!may_pass(error, started) || left <= 0)
+		if (!may_pass(path, error, started) || left <= 0)
 			return connect_failed(path, error, failure);
 		poll(NULL, 0, left < pause_ms ? (int)left : pause_ms);
 		pause_ms = pause_ms * 2 < RETRY_MS_MAX ? pause_ms * 2 : RETRY_MS_MAX;

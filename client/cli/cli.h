@@ -47,7 +47,8 @@ int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /** Write "hint: ..." to stderr likewise. */
 void hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/** Write a call's error and, where there is one, a hint; returns the exit status. */
-int complain_of(const struct poolite_error *error);
+/** Write the error of a call on ${db} (NULL: there is none) and, where there is one, a hint;
+ * returns the exit status. */
+int complain_of(struct poolite *db, const struct poolite_error *error);
 
 #endif

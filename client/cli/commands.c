@@ -15,9 +15,10 @@
 /* ---- query and update ---------------------------------------------------- */
 
 /* After an error with arguments that look like options, say where those go. */
-static int complain_of_words(const struct poolite_error *error, char **words, int count)
+static int complain_of_words(
+    struct poolite *db, const struct poolite_error *error, char **words, int count)
 {
-	int status = complain_of(error);
+	int status = complain_of(db, error);
 
 	for (int i = 1; i < count && error->code == POOLITE_BAD_REQUEST; i++)
 		if (strncmp(words[i], "--", 2) == 0) {
@@ -37,9 +38,9 @@ static int no_memory(void)
 
 /* After an error in the middle of a result.  A broker that is gone then is a failure as
  * any other: something was sent, and has been read. */
-static void complain_of_rest(const struct poolite_error *error)
+static void complain_of_rest(struct poolite *db, const struct poolite_error *error)
 {
-	complain_of(error);
+	complain_of(db, error);
 	hint("the output is not complete: only what came before is written");
 	if (error->code == POOLITE_TRANSACTION_EXPIRED)
 		hint("a result is read as fast as the output is taken: write it to a "
@@ -57,13 +58,13 @@ static int run_query(
 	if (!args)
 		return no_memory();
 	if (rows_open(&rows, db, words[0], args, (size_t)count - 1)) {
-		status = complain_of_words(&rows.error, words, count);
+		status = complain_of_words(db, &rows.error, words, count);
 	} else if (output_rows(settings, &rows)) {
 		/* What was written comes before what is complained of. */
 		status = rows.flushed ? rows.flushed : EXIT_FAILED;
 		output_flush(false);
 		if (rows.error.code != POOLITE_OK)
-			complain_of_rest(&rows.error);
+			complain_of_rest(db, &rows.error);
 	} else {
 		status = output_flush(rows.changes > 0);
 	}
@@ -97,7 +98,7 @@ static int run_update(
 	poolite_update(db, words[0], args, (size_t)count - 1, &changes, &error);
 	watch_end(&watch, error.code == POOLITE_OK);
 	if (error.code != POOLITE_OK)
-		status = complain_of_words(&error, words, count);
+		status = complain_of_words(db, &error, words, count);
 	else
 		show_changes(settings, &changes);
 	free(args);
@@ -129,11 +130,11 @@ static void tell_how_far(const struct poolite_error *error,
 }
 
 /* After an error of a row, say where that is. */
-static int complain_of_batch(const struct poolite_error *error,
+static int complain_of_batch(struct poolite *db, const struct poolite_error *error,
     const struct settings *settings, const struct input *input)
 {
 	const char *place = strrchr(error->message, '(');
-	int status = complain_of(error);
+	int status = complain_of(db, error);
 	size_t row, rows;
 
 	if (place && sscanf(place, "(row %zu of %zu)", &row, &rows) == 2 && row > 0 &&
@@ -220,7 +221,7 @@ static int run_batch(
 		watch_end(&watch, error.code == POOLITE_OK);
 		input_show_nothing(&input);
 		if (error.code != POOLITE_OK)
-			status = complain_of_batch(&error, &settings, &input);
+			status = complain_of_batch(db, &error, &settings, &input);
 		else
 			show_changes(&output, &changes);
 	}
@@ -280,9 +281,9 @@ static char *read_file(const char *name)
 }
 
 /* After an error of a script, say how else it can be done. */
-static int complain_of_script(const struct poolite_error *error)
+static int complain_of_script(struct poolite *db, const struct poolite_error *error)
 {
-	int status = complain_of(error);
+	int status = complain_of(db, error);
 
 	if (error->code == POOLITE_TOO_LARGE)
 		hint("a script is one message; to have all of a database, serve its file "
@@ -315,7 +316,7 @@ static int run_script(
 	poolite_script(db, sql, flags, &changes, &error);
 	watch_end(&watch, error.code == POOLITE_OK);
 	if (error.code != POOLITE_OK) {
-		status = complain_of_script(&error);
+		status = complain_of_script(db, &error);
 	} else {
 		struct figure figures[] = {
 		    {"statements", changes.statements}, {"changes", changes.changes}};
@@ -339,7 +340,7 @@ static int run_ping(
 	poolite_ping(db, &error);
 	watch_end(&watch, false);
 	if (error.code != POOLITE_OK)
-		return complain_of(&error);
+		return complain_of(db, &error);
 	puts(settings->output == OUTPUT_JSON ? "{\"answer\": \"pong\"}" : "pong");
 	return EXIT_OK;
 }
@@ -366,7 +367,7 @@ static int run_stats(
 	poolite_stats(db, NULL, &document, &error);
 	watch_end(&watch, false);
 	if (error.code != POOLITE_OK)
-		return complain_of(&error);
+		return complain_of(db, &error);
 	return show_document(settings, &document);
 }
 
@@ -384,7 +385,7 @@ static int run_health(
 	poolite_health(db, &health, &document, &error);
 	watch_end(&watch, false);
 	if (error.code != POOLITE_OK)
-		return complain_of(&error);
+		return complain_of(db, &error);
 	status = show_document(settings, &document);
 	return health.is_healthy ? status : EXIT_FAILED;
 }

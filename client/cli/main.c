@@ -9,7 +9,9 @@
 
 #include "client/cli/options.h"
 #include "client/cli/output.h"
+#include "client/cli/probe.h"
 #include "client/cli/watch.h"
+#include "client/handle.h"
 
 /* One line, with nothing in it that could steer a terminal. */
 static void write_line(const char *text)
@@ -87,10 +89,27 @@ static const char *hint_for(const struct poolite_error *error)
 	}
 }
 
-int complain_of(const struct poolite_error *error)
+/* An answer that makes no sense, or none: then it may be no broker that listens there. */
+static bool is_odd(const struct poolite_error *error)
+{
+	return strncmp(error->message, "the broker ", strlen("the broker ")) == 0 &&
+	    (error->code == POOLITE_NO_BROKER || error->code == POOLITE_INTERNAL ||
+		error->code == POOLITE_QUERY_TIMEOUT ||
+		error->code == POOLITE_OUTCOME_UNKNOWN);
+}
+
+int complain_of(struct poolite *db, const struct poolite_error *error)
 {
 	const char *advice = hint_for(error);
 
+	if (db && is_odd(error) && probe_speaks_http(db->path)) {
+		complain("%s is no socket for clients: it speaks HTTP, as the broker's "
+			 "stats_socket does",
+		    db->path);
+		hint(
+		    "--socket or POOLITE_SOCKET has to name what poolited has as --socket");
+		return EXIT_NO_BROKER;
+	}
 	complain("%s: %s", poolite_code_name(error->code), error->message);
 	if (advice)
 		hint("%s", advice);
@@ -115,7 +134,7 @@ static int perform(const struct task *task)
 		return EXIT_USAGE;
 	}
 	if (poolite_open(socket, &task->settings.options, &db, &error))
-		return complain_of(&error);
+		return complain_of(NULL, &error);
 	status = task->command->run(db, &task->settings, task->words, task->count);
 	poolite_close(db);
 	return status;

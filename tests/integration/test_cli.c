@@ -140,14 +140,31 @@ Test(cli, no_broker_is_status_3)
 	CHECK_HAS(shell_output, "poolited --db FILE --socket nowhere");
 }
 
-Test(cli, ping_at_the_stats_socket_ends_soon)
+Test(cli, the_stats_socket_is_told_from_the_clients)
 {
-	EXPECT_FAILURE(
-	    "poolited --db other.db --socket other --stats-socket http 2> log &"
-	    "pid=$!; until grep -q ready log; do sleep 0.05; done;"
-	    "poolite --socket http ping; status=$?; kill $pid; wait $pid;"
-	    "exit $status",
-	    1, "did not answer");
+	static const char *const commands[] = {
+	    "ping", "query 'SELECT 1'", "update 'DELETE FROM leads'"};
+	char line[300];
+
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+		snprintf(line, sizeof line, "poolite --socket %s %s",
+		    shell_broker.stats_socket, commands[i]);
+		EXPECT_FAILURE(line, 3,
+		    "is no socket for clients: it speaks HTTP, as the broker's "
+		    "stats_socket does\nhint: --socket or POOLITE_SOCKET");
+	}
+}
+
+/* At once: no broker will come to where something else stands. */
+Test(cli, what_is_no_socket_is_said_to_be_none)
+{
+	double started = check_seconds();
+
+	EXPECT_FAILURE("poolite --socket . query 'SELECT 1'", 3,
+	    "poolite: NO_BROKER: . is a directory: give the path of a broker's socket\n");
+	EXPECT_FAILURE("poolite --socket test.db query 'SELECT 1'", 3,
+	    "poolite: NO_BROKER: test.db is a file that is no socket: ");
+	CHECK(check_seconds() - started < 4, "it waited for a broker");
 }
 
 Test(cli, ping_and_health_do_not_wait_for_long)

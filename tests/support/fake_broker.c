@@ -130,7 +130,8 @@ bool fake_read(struct fake_broker *broker, int fd, struct fake_request *request)
 
 	memset(request, 0, sizeof *request);
 	poolite__buf_init(&buf, LIMIT, NULL);
-	if (!read_message(fd, &buf)) {
+	/* The command asks HTTP's question where nothing answers as a broker does. */
+	if (!read_message(fd, &buf) || buf.data[0] == 'G') {
 		poolite__buf_release(&buf);
 		return false;
 	}
