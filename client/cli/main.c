@@ -77,7 +77,8 @@ static const char *hint_for(const struct poolite_error *error)
 	case POOLITE_QUERY_TIMEOUT:
 		return "--timeout SECONDS gives it longer, up to the broker's query_timeout";
 	case POOLITE_OUTCOME_UNKNOWN:
-		return "look whether it was done before trying again";
+		return "look whether it was done before trying again; what only reads may "
+		       "be asked again at once";
 	case POOLITE_OVERLOADED: return "the broker is at a limit; try again later";
 	case POOLITE_CORRUPT: return "PRAGMA integrity_check tells what is damaged";
 	case POOLITE_BAD_REQUEST:

@@ -223,6 +223,9 @@ Test(cli, an_unknown_outcome_is_status_4)
 	fake_broker_start(&fake, hang_up);
 	EXPECT_FAILURE("poolite update x", 4, "poolite: OUTCOME_UNKNOWN: ");
 	CHECK_HAS(shell_output, "hint: look whether");
+	EXPECT_FAILURE("poolite query 'WITH c AS (SELECT 1) SELECT * FROM c'", 4,
+	    "hint: look whether it was done before trying again; what only reads may be "
+	    "asked again at once\n");
 	EXPECT_FAILURE_WITH("poolite batch --format csv --chunk-rows 1 x", "1\n2\n", 4,
 	    "hint: 0 of 2 rows are in the database for certain; those from line 1 of the "
 	    "input on may be, in order, up to the end of a chunk\n");
