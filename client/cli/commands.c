@@ -141,6 +141,10 @@ static int complain_of_batch(struct poolite *db, const struct poolite_error *err
 	    row <= rows && rows == input->rows)
 		hint("row %zu is on line %zu of the input", row, input->lines[row - 1]);
 	tell_how_far(error, settings, input);
+	if (error->code == POOLITE_TOO_LARGE && strstr(error->message, "wal_limit"))
+		hint(settings->chunk_rows > 0
+			? "fewer rows to a chunk (--chunk-rows) need less of the WAL"
+			: "--chunk-rows N commits after each N rows, and needs less of the WAL");
 	return status;
 }
 
@@ -213,7 +217,9 @@ static int run_batch(
 	if (status != EXIT_OK)
 		return status;
 	status = input_read(&input, &settings, stdin);
-	if (status == EXIT_OK) {
+	if (status != EXIT_OK) {
+		hint("nothing was sent: all of the input is read first");
+	} else {
 		input_show_saving(&input);
 		watch_begin(&watch, db);
 		poolite_batch_in_chunks(db, words[0], input.values, input.columns,
@@ -396,7 +402,8 @@ const struct command commands[] = {
     {"query", "SQL [ARGUMENT ...]", "run one statement, write its rows",
 	"Runs one statement and writes its rows: a table on a terminal, else tab-separated.\n"
 	"Each ARGUMENT is bound to a ? of the SQL, in order.  A number as JSON spells it is\n"
-	"a number, null is NULL, anything else is TEXT, also 007; --text makes all TEXT.\n"
+	"a number, null is NULL, anything else is TEXT: also 007, and a whole number that 64\n"
+	"bits do not hold.  --text makes all TEXT.\n"
 	"Table: control characters are \\n, \\t, \\xhh; a BLOB is x'hex'; TEXT that looks like\n"
 	"one, or like NULL, is in quotes.  Rows too wide for the terminal become a line for\n"
 	"each column; --table keeps them a table.\n"
@@ -422,8 +429,10 @@ const struct command commands[] = {
     {"batch", "SQL < ROWS", "run one statement for each row of a file",
 	"Runs one statement for each row of the standard input, all of them or none; writes\n"
 	"changes and last_insert_id.\n"
+	"All of the input is read before anything is sent.\n"
 	"--format csv: RFC 4180.  A cell is read as an argument of query is; in quotes it is\n"
-	"TEXT, and an empty one too.  What query --csv wrote wants --null ''; its BLOBs and\n"
+	"TEXT, and an empty one too.  An empty line is no row, unless rows have one cell: then\n"
+	"it is one with an empty TEXT.  What query --csv wrote wants --null ''; its BLOBs and\n"
 	"infinities come in as TEXT.  --header: the first line is no row; where the SQL names\n"
 	"its parameters (:title) it says which column is which, else they go by position.\n"
 	"--format jsonl: a line is an array, or an object whose keys name the parameters.\n"

@@ -174,6 +174,18 @@ static int check_type(const struct input *input, const json_t *json)
 	return EXIT_OK;
 }
 
+/* To jansson a line is a whole file. */
+static int complain_of_syntax(const struct input *input, const char *text)
+{
+	static const char file[] = "end of file";
+	const char *end = strstr(text, file);
+
+	if (!end)
+		return complain("line %zu: %s", input->line, text);
+	return complain("line %zu: %.*sthe end of the line%s", input->line,
+	    (int)(end - text), text, end + strlen(file));
+}
+
 static int add_line(struct input *input, const char *line, size_t len)
 {
 	json_error_t error;
@@ -182,7 +194,7 @@ static int add_line(struct input *input, const char *line, size_t len)
 	int status;
 
 	if (!json)
-		return complain("line %zu: %s", input->line, error.text);
+		return complain_of_syntax(input, error.text);
 	status = check_type(input, json);
 	if (status == EXIT_OK)
 		status = json_is_array(json) ? add_array(input, json)

@@ -96,7 +96,8 @@ Test(cli_batch, errors_in_the_input_name_its_line)
 	    {"csv", "\"a\n\",1\nb,x\"y\"\n", "line 3: a quote in the middle"},
 	    {"csv", "a,1\n\"b\"c,1\n", "line 2: a quote in the middle"},
 	    {"csv", "a,1\n\xff,1\n", "line 2: not UTF-8"},
-	    {"jsonl", "[1, 2]\n[1, 2\n", "line 2: "},
+	    {"jsonl", "[1, 2]\n[1, 2\n",
+		"line 2: ']' expected near the end of the line\n"},
 	    {"jsonl", "[1, 99999999999999999999]\n", "line 1: too big integer"},
 	    {"jsonl", "[1, 2]\n7\n",
 		"line 2: a number: expected a row, as in [\"a\", 1]"},
@@ -129,6 +130,8 @@ Test(cli_batch, errors_in_the_input_name_its_line)
 		snprintf(line, sizeof line, "poolite batch --format %s " INSERT,
 		    cases[i].format);
 		EXPECT_FAILURE_WITH(line, cases[i].input, 1, cases[i].says);
+		CHECK_HAS(shell_output,
+		    "hint: nothing was sent: all of the input is read first\n");
 	}
 	EXPECT("poolite query 'SELECT count(*) FROM leads'", "0\n");
 }
@@ -219,6 +222,24 @@ Test(cli_batch, in_chunks_over_several_messages)
 	    "hint: the first 40000 of 50000 rows are in the database, and no others: go "
 	    "on from line 40001 of the input\n");
 	EXPECT("poolite query 'SELECT count(*) FROM t'", "40000\n");
+	poolited_end(&small);
+}
+
+Test(cli_batch, what_the_wal_does_not_hold_is_to_be_cut_in_chunks)
+{
+	struct poolited small;
+
+	poolited_start(&small, "--wal-limit", "1M", "--cache", "64K");
+	setenv("POOLITE_SOCKET", small.socket, 1);
+	CHECK_EQ(shell_run("poolite update 'CREATE TABLE t (x)'; seq 300000 > rows"), 0);
+	EXPECT_FAILURE("poolite batch --format csv 'INSERT INTO t VALUES (?)' < rows", 1,
+	    "hint: --chunk-rows N commits after each N rows, and needs less of the WAL\n");
+	EXPECT_FAILURE("poolite batch --format csv --chunk-rows 290000 'INSERT INTO t "
+		       "VALUES (?)' < rows",
+	    1, "hint: fewer rows to a chunk (--chunk-rows) need less of the WAL\n");
+	EXPECT("poolite batch --format csv --chunk-rows 1000 'INSERT INTO t VALUES (?)' "
+	       "< rows",
+	    "300000\t300000\n");
 	poolited_end(&small);
 }
 
