@@ -45,3 +45,22 @@ Test(bench, fails_when_a_peer_is_not_there)
 	CHECK_EQ(run_bench("--only read-32 --redis no.sock", output, sizeof(output)), 1);
 	CHECK_HAS(output, "no.sock: No such file or directory");
 }
+
+/* The script reads the names from the source, and needs no build for that. */
+Test(bench, script_lists_the_lines_without_building)
+{
+	static char output[65536];
+	const char *line = "PATH=/usr/bin:/bin; " BIN_DIR "/bench --list > lines && "
+			   "mkdir copy && cp -r " SOURCE_DIR "/scripts copy && "
+			   "mkdir -p copy/tests && cp -r " SOURCE_DIR
+			   "/tests/bench copy/tests && copy/scripts/bench --list | cmp - "
+			   "lines && test -s lines && ls copy";
+	char folder[FOLDER_SIZE], command[2048];
+
+	folder_make(folder);
+	snprintf(command, sizeof(command), "cd %s && %s", folder, line);
+	CHECK_EQ(program_run((const char *const[]){"sh", "-c", command, NULL}, NULL,
+		     output, sizeof(output)),
+	    0);
+	CHECK_TEXT(output, "scripts\ntests\n");
+}
