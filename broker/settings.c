@@ -52,9 +52,11 @@ static void print_help(void)
 	    "Usage: poolited --db FILE --socket PATH [FLAG ...]\n"
 	    "\n"
 	    "Serves one SQLite database to many processes through a Unix socket.\n"
-	    "Runs in the foreground, logs to standard error, stops on SIGTERM or SIGINT.\n"
+	    "Runs in the foreground, logs to standard error, stops on SIGTERM or SIGINT: what\n"
+	    "is under way has the grace to finish, which a second signal ends.\n"
 	    "\n"
 	    "Each setting is a flag, or else an environment variable, or else its default.\n"
+	    "An empty variable counts as not given; a list of users must name somebody.\n"
 	    "Times are seconds (30, 0.5); sizes are bytes, with K, M or G (8M).");
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
 		if (settings_table[i].group != NULL)
