@@ -147,8 +147,10 @@ static enum attempt attempt(struct writer *writer, struct job **members, size_t 
 
 /* ---- the group ------------------------------------------------------------ */
 
+/* Who is answered does not find itself the holder any more. */
 static void post(struct writer *writer, struct job **members, size_t count)
 {
+	writer_hold(writer, NULL, false);
 	for (size_t i = 0; i < count; i++) {
 		FAILPOINT("group_before_answer");
 		writer_settle(writer, members[i]);
@@ -298,5 +300,6 @@ void group_run_keys_off(struct writer *writer, struct job *job)
 	}
 	if (!connection_set_foreign_keys(connection, wanted))
 		writer_reopen(writer);
+	writer_hold(writer, NULL, false);
 	job_finish(job);
 }

@@ -237,6 +237,8 @@ static void begin(struct writer *writer, struct job *job)
 		pthread_mutex_lock(&writer->mutex);
 		writer->is_leased = true;
 		pthread_mutex_unlock(&writer->mutex);
+	} else {
+		writer_hold(writer, NULL, false);
 	}
 	job_finish(job);
 }
@@ -250,6 +252,7 @@ static void run_leased(struct writer *writer, struct job *job)
 		pthread_mutex_lock(&writer->mutex);
 		writer->is_leased = false;
 		pthread_mutex_unlock(&writer->mutex);
+		writer_hold(writer, NULL, false);
 	}
 	job_finish(job);
 }

@@ -287,7 +287,8 @@ bool connection_set_foreign_keys(struct connection *connection, bool on)
 {
 	int is_on = -1; /* read back */
 
-	sqlite3_db_config(connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, on ? 1 : 0, &is_on);
+	sqlite3_db_config(
+	    connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, on ? 1 : 0, &is_on);
 	return is_on == (on ? 1 : 0);
 }
 
