@@ -93,8 +93,22 @@ void transaction_kill(
 		die(transaction, &cause);
 	} else if (transaction->running && transaction->state != TRANSACTION_ENDING &&
 	    transaction->running->kind == JOB_REQUEST) {
+		poolite__fail(&transaction->killed_for, code,
+		    "stopped, and the transaction was rolled back: %s", why);
 		atomic_store(&transaction->running->stop.reason, code);
 	}
+}
+
+/* What was stopped says only that it was. */
+static void tell_why(struct transaction *transaction, struct job *job)
+{
+	struct poolite__failure *cause = &transaction->killed_for;
+
+	if (cause->code && job->failure.code == cause->code) {
+		cause->sqlite = job->failure.sqlite;
+		job->failure = *cause;
+	}
+	cause->code = POOLITE_OK;
 }
 
 /* ---- turns ------------------------------------------------------------------ */
@@ -237,9 +251,11 @@ static void begun(struct transaction *transaction, struct job *job)
 
 static void statement_done_inside(struct transaction *transaction, struct job *job)
 {
-	struct poolite__failure failure = job->failure;
+	struct poolite__failure failure;
 	bool has_ended = job->has_ended;
 
+	tell_why(transaction, job);
+	failure = job->failure;
 	transaction->idle_since_ns = now(transaction);
 	dispatch_answer(transaction->broker, job);
 	if (has_ended) {
