@@ -198,7 +198,7 @@ size_t group_commit(struct writer *writer, struct job **members, size_t count)
 
 	for (unsigned replays = 0; count > 0; replays++) {
 		int64_t started_ns = clock_now(writer->database->clock);
-		size_t ran, culprit;
+		size_t ran = 0, culprit = 0;
 		enum attempt end =
 		    attempt(writer, members, count, replays == 0, &ran, &culprit);
 		struct job *torn;

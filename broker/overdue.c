@@ -101,6 +101,8 @@ void overdue_answer(struct broker *broker)
 
 	broker->is_overdue = false;
 	pool_collect_late(&broker->pool, clock_now(&broker->clock), &late);
+	if (late.count == TURNS_LATE_MAX)
+		broker->is_overdue = true; /* there may be more: next turn */
 	/* Not answered from here: whoever called may stand in the middle of a session. */
 	while ((job = job_list_pop(&late)))
 		job_finish(job);

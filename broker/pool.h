@@ -62,7 +62,8 @@ void pool_pump(struct pool *pool);
 /** The session of ${job}, which waits or does not, is full no more. */
 void pool_readmit(struct job *job);
 
-/** Move the jobs that must not start any more, reads and writes, to ${late}. */
+/** Move the jobs that must not start any more, reads and writes, to ${late}; at most
+ *  TURNS_LATE_MAX. */
 void pool_collect_late(struct pool *pool, int64_t now_ns, struct job_list *late);
 /** Interrupt what runs past its deadline. */
 void pool_nudge(struct pool *pool);

@@ -117,12 +117,16 @@ void turns_collect(struct turns *turns, bool (*is_late)(struct job *job, int64_t
 
 	DL_FOREACH_SAFE (turns->first, lane, next_lane)
 		DL_FOREACH_SAFE (lane->jobs.head, job, next) {
+			if (late->count == TURNS_LATE_MAX)
+				return;
 			if (!is_late(job, now_ns))
 				continue;
 			take_out(turns, lane, job);
 			job_list_push(late, job);
 		}
 	DL_FOREACH_SAFE (turns->aside.head, job, next) {
+		if (late->count == TURNS_LATE_MAX)
+			return;
 		if (!is_late(job, now_ns))
 			continue;
 		take_from_aside(job);

@@ -53,7 +53,10 @@ struct job *turns_find(struct turns *turns, bool (*is_stuck)(const struct job *j
     bool (*may)(const struct job *job));
 /** ${job}, if it was set aside, is the first of its user's again. */
 void turns_bring_back(struct job *job);
-/** Move those of whom ${is_late} says so to ${late}. */
+/* So many late ones at once, for each has to be answered; the others' requests come between. */
+#define TURNS_LATE_MAX 128
+
+/** Move those of whom ${is_late} says so to ${late}, until that holds TURNS_LATE_MAX. */
 void turns_collect(struct turns *turns, bool (*is_late)(struct job *job, int64_t now_ns),
     int64_t now_ns, struct job_list *late);
 

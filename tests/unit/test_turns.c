@@ -190,3 +190,29 @@ Test(turns, the_late_are_collected_from_all_users)
 	expect_next(4);
 	expect_empty();
 }
+
+static bool is_any(struct job *job, int64_t now_ns)
+{
+	(void)job;
+	(void)now_ns;
+	return true;
+}
+
+Test(turns, no_more_late_ones_are_collected_than_can_be_answered_at_once)
+{
+	struct job_list late = {0};
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < TURNS_LATE_MAX + 3; i++)
+		push(0, 2 * i);
+	turns_collect(&turns, is_any, 0, &late);
+	cr_expect_eq(late.count, TURNS_LATE_MAX);
+	cr_expect_eq(turns.count, 3);
+	while (late.head)
+		job_free(job_list_pop(&late));
+	turns_collect(&turns, is_any, 0, &late);
+	for (; late.head; count++)
+		job_free(job_list_pop(&late));
+	cr_expect_eq(count, 3);
+	expect_empty();
+}
