@@ -93,8 +93,9 @@ void transaction_kill(
 		die(transaction, &cause);
 	} else if (transaction->running && transaction->state != TRANSACTION_ENDING &&
 	    transaction->running->kind == JOB_REQUEST) {
-		poolite__fail(&transaction->killed_for, code,
+		poolite__fail(&transaction->cause, code,
 		    "stopped, and the transaction was rolled back: %s", why);
+		transaction->is_killed = true;
 		atomic_store(&transaction->running->stop.reason, code);
 	}
 }
@@ -102,13 +103,13 @@ void transaction_kill(
 /* What was stopped says only that it was. */
 static void tell_why(struct transaction *transaction, struct job *job)
 {
-	struct poolite__failure *cause = &transaction->killed_for;
+	struct poolite__failure *cause = &transaction->cause;
 
-	if (cause->code && job->failure.code == cause->code) {
+	if (transaction->is_killed && job->failure.code == cause->code) {
 		cause->sqlite = job->failure.sqlite;
 		job->failure = *cause;
 	}
-	cause->code = POOLITE_OK;
+	transaction->is_killed = false;
 }
 
 /* ---- turns ------------------------------------------------------------------ */
@@ -142,6 +143,7 @@ static void begin(struct transaction *transaction, struct job *job)
 		return;
 	}
 	transaction->state = TRANSACTION_BEGINNING;
+	transaction->is_killed = false;
 	transaction->abort_on_error = job->request.options.abort_on_error;
 	transaction->running = job;
 	job->done = on_done;

@@ -44,8 +44,8 @@ struct transaction {
 	struct reader *reader; /* borrowed while it has one; NULL: the writer */
 	struct job *running;   /* borrowed: handed over and not back yet */
 	struct job_list held;  /* owns: wait for their turn */
-	struct poolite__failure cause;      /* DEAD: why */
-	struct poolite__failure killed_for; /* what runs is stopped; code 0: it is not */
+	struct poolite__failure cause; /* DEAD, or is_killed: why */
+	bool is_killed;                /* what runs is stopped, for the cause's sake */
 	int64_t opened_ns;
 	int64_t idle_since_ns;
 };
