@@ -206,7 +206,7 @@ void test_io_faults(const struct effort *effort)
 	double clean = run_faults(&work), kinds = 2.0 * (double)work.count;
 
 	report_amount(
-	    "runs, each with an n-th operation failing", (double)tally->runs, 150, 1500);
+	    "runs, each with an n-th operation failing", (double)tally->runs, 150, 1200);
 	report_amount("operations that failed", (double)tally->faults, 500, 5000);
 	report_amount("kinds of fault tried up to the last n", clean,
 	    effort->is_long ? 0 : kinds, kinds);
@@ -234,8 +234,8 @@ void test_no_memory(const struct effort *effort)
 	double clean = run_faults(&work);
 
 	report_amount("runs, each with an n-th allocation refused", (double)tally->runs,
-	    QUICK_RUNS_MEMORY, 5000);
-	report_amount("allocations refused", (double)tally->faults, 500, 50000);
+	    QUICK_RUNS_MEMORY, 4000);
+	report_amount("allocations refused", (double)tally->faults, 500, 30000);
 	report_amount(
 	    "once, and for ever, up to the last n", clean, effort->is_long ? 0 : 2, 2);
 	report_amount("writes answered OK", (double)tally->sum.acks, 1000, 50000);
