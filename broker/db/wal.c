@@ -92,11 +92,28 @@ static bool is_database_cut(struct connection *connection)
 	return needed < 0 || bytes < needed;
 }
 
+/*
+ * The same in the midst of a checkpoint of ours, which makes the file as long again, with holes.
+ * Before, there was room on the disk for all its bytes; now not even for those.
+ */
+static bool was_cut_meanwhile(
+    const struct connection *connection, const struct stat *before)
+{
+	struct stat now;
+
+	if (stat(connection->files->at[FILE_DATABASE].path, &now))
+		return false;
+	return (int64_t)before->st_blocks * 512 >= before->st_size &&
+	    now.st_size >= before->st_size &&
+	    (int64_t)now.st_blocks * 512 < before->st_size;
+}
+
 /* ---- checkpoints ------------------------------------------------------------------- */
 
 int connection_checkpoint(struct connection *connection, enum connection_checkpoint mode,
     struct poolite__failure *failure)
 {
+	struct stat before = {0};
 	int log_pages = 0, copied = 0;
 	int rc;
 
@@ -104,6 +121,8 @@ int connection_checkpoint(struct connection *connection, enum connection_checkpo
 	if (connection->files && is_database_cut(connection))
 		return poolite__fail(
 		    failure, POOLITE_CORRUPT, CUT_OFF, "the database file");
+	if (connection->files)
+		stat(connection->files->at[FILE_DATABASE].path, &before);
 	/* A checkpoint never waits: what is in its way is tried again later. */
 	sqlite3_busy_timeout(connection->db, 0);
 	rc = sqlite3_wal_checkpoint_v2(connection->db, "main",
@@ -113,6 +132,9 @@ int connection_checkpoint(struct connection *connection, enum connection_checkpo
 	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
 		connection_failure(connection, rc, failure);
 	sqlite3_busy_timeout(connection->db, connection->busy_timeout_ms);
+	if (connection->files && was_cut_meanwhile(connection, &before))
+		return poolite__fail(
+		    failure, POOLITE_CORRUPT, CUT_OFF, "the database file");
 	remember_sizes(connection);
 	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
 		return failure->code;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "broker/db/internal.h"
@@ -16,7 +17,13 @@ static bool is_ours;
 static int commit_code; /* how COMMITs fail; 0: as they do */
 static bool commit_is_unknown;
 static unsigned wakes;
+static void (*in_checkpoint)(void); /* happens when SQLite begins one */
 static struct bare bare;
+
+int __real_sqlite3_wal_checkpoint_v2(
+    sqlite3 *db, const char *name, int mode, int *log, int *copied);
+int __wrap_sqlite3_wal_checkpoint_v2(
+    sqlite3 *db, const char *name, int mode, int *log, int *copied);
 
 int __real_connection_commit(struct connection *on, struct poolite__failure *failure);
 int __wrap_connection_commit(struct connection *on, struct poolite__failure *failure);
@@ -30,6 +37,14 @@ int __wrap_connection_commit(struct connection *on, struct poolite__failure *fai
 	poolite__fail(failure, (enum poolite_code)commit_code, "as the test wants it");
 	failure->is_unknown = commit_is_unknown;
 	return commit_code;
+}
+
+int __wrap_sqlite3_wal_checkpoint_v2(
+    sqlite3 *db, const char *name, int mode, int *log, int *copied)
+{
+	if (in_checkpoint)
+		in_checkpoint();
+	return __real_sqlite3_wal_checkpoint_v2(db, name, mode, log, copied);
 }
 
 void __wrap_completion_wake(struct completion *completion)
@@ -189,6 +204,37 @@ Test(database, commit_into_a_file_that_was_moved_is_unknown_and_the_last)
 	cr_expect(refuses(POOLITE_STORAGE, "its -wal file"));
 	cr_expect_not(bare.database.must_stop);
 	cr_assert_eq(rename(path_of(1, ".away"), path_of(1, "")), 0);
+}
+
+static void cut_the_database_off(void)
+{
+	cr_assert_eq(truncate(bare.path, 0), 0);
+}
+
+/* Our own checkpoint makes it as long again as it was, with holes. */
+Test(database, file_that_is_cut_off_while_a_checkpoint_writes_is_noticed)
+{
+	struct poolite__failure failure;
+	struct stat st;
+	off_t bytes;
+
+	bare_sql(bare.connection, "CREATE TABLE long (x)");
+	bare_sql(bare.connection,
+	    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10) "
+	    "INSERT INTO long SELECT zeroblob(4000) FROM n");
+	cr_expect_eq(
+	    connection_checkpoint(bare.connection, CHECKPOINT_TRUNCATE, &failure), 0);
+	cr_assert_eq(stat(bare.path, &st), 0);
+	bytes = st.st_size;
+	cr_assert_eq(commit_a_row(&failure), 0);
+	in_checkpoint = cut_the_database_off;
+	cr_expect_eq(connection_checkpoint(bare.connection, CHECKPOINT_PASSIVE, &failure),
+	    POOLITE_CORRUPT);
+	cr_expect_not_null(strstr(failure.message, "the database file was cut off"), "%s",
+	    failure.message);
+	cr_assert_eq(stat(bare.path, &st), 0);
+	cr_expect_eq(st.st_size, bytes, "else its length would have told");
+	in_checkpoint = NULL;
 }
 
 Test(database, remembered_files_go_with_the_writer_s_next_connection)
