@@ -130,6 +130,7 @@ static enum attempt attempt(struct writer *writer, struct job **members, size_t 
 		if (i > 0 && is_first && clock_raw_ns() - started_ns > GROUP_TIME_NS)
 			break;
 		writer_hold(writer, members[i], false);
+		connection_note_spills(writer->connection);
 		if (!run_member(writer, members[i])) {
 			*culprit = i;
 			return ATTEMPT_TORN;
@@ -139,6 +140,11 @@ static enum attempt attempt(struct writer *writer, struct job **members, size_t 
 			connection_rollback(writer->connection);
 			fail_all(members, count, &failure);
 			return ATTEMPT_REFUSED;
+		}
+		/* The next one would be stopped for it: a checkpoint first. */
+		if (connection_is_wal_full(writer->connection)) {
+			i++;
+			break;
 		}
 	}
 	*ran = i;
@@ -221,8 +227,10 @@ size_t group_commit(struct writer *writer, struct job **members, size_t count)
 			    "the statement ended the group's transaction without an error");
 		FAILPOINT("group_before_replay");
 		writer_remember_lone(writer, torn);
-		memmove(members + culprit, members + culprit + 1,
-		    (count - culprit - 1) * sizeof *members);
+		/* To the front: the first ones are those that are settled. */
+		memmove(members + 1, members, culprit * sizeof *members);
+		members[0] = torn;
+		members++;
 		count--;
 		posted++;
 		job_finish(torn);

@@ -90,7 +90,8 @@ int connection_failure(
 		    "fuser or lsof, and let it use the broker too");
 	else if (primary == SQLITE_FULL)
 		poolite__fail(failure, POOLITE_STORAGE,
-		    "the disk is full; free some space, and writing goes on");
+		    "the disk is full: free some space, and writing goes on (or the table has used "
+		    "its last rowid)");
 	else
 		say_sqlites(connection, rc, failure);
 	failure->sqlite = rc;

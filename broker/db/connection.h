@@ -138,6 +138,10 @@ void connection_set_budget(struct connection *connection, int64_t ns);
 int connection_wal_pages(const struct connection *connection);
 /** Bytes of the WAL file. */
 int64_t connection_wal_bytes(const struct connection *connection);
+/** From now on what is written to the WAL before a COMMIT is the next member's. */
+void connection_note_spills(struct connection *connection);
+/** Whether that has grown the WAL past its limit. */
+bool connection_is_wal_full(struct connection *connection);
 
 enum connection_checkpoint { CHECKPOINT_PASSIVE, CHECKPOINT_TRUNCATE };
 /**

@@ -10,16 +10,38 @@
 /* On the writer, where a step may write a large value to the WAL. */
 #define PROGRESS_STEPS_WRITER 100
 
+static int count_spills(struct connection *connection)
+{
+	int spills = 0, highest;
+
+	sqlite3_db_status(
+	    connection->db, SQLITE_DBSTATUS_CACHE_SPILL, &spills, &highest, 0);
+	return spills;
+}
+
+void connection_note_spills(struct connection *connection)
+{
+	if (connection->wal_bytes_max)
+		connection->wal_spills = connection->noted_spills =
+		    count_spills(connection);
+}
+
+bool connection_is_wal_full(struct connection *connection)
+{
+	return connection->wal_bytes_max &&
+	    count_spills(connection) != connection->noted_spills &&
+	    connection_wal_bytes(connection) > connection->wal_bytes_max;
+}
+
 /* A transaction reaches the WAL before its COMMIT only when the cache spills;
  * so only then is the file's size looked at. */
 static bool is_wal_full(struct connection *connection)
 {
-	int spills = 0, highest;
+	int spills;
 
 	if (!connection->wal_bytes_max)
 		return false;
-	sqlite3_db_status(
-	    connection->db, SQLITE_DBSTATUS_CACHE_SPILL, &spills, &highest, 0);
+	spills = count_spills(connection);
 	if (spills == connection->wal_spills)
 		return false;
 	connection->wal_spills = spills;

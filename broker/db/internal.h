@@ -72,6 +72,7 @@ struct connection {
 	bool changes_schema;
 	int64_t wal_bytes_max; /* 0: no limit */
 	int wal_spills;        /* of the cache, when the WAL was looked at last */
+	int noted_spills;      /* by connection_note_spills */
 	int64_t data_version;
 	struct connection_files *files; /* owns; the writer's, once remembered */
 

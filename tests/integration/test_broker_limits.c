@@ -188,6 +188,60 @@ Test(broker_limits, many_writes_go_on_though_the_wal_is_small)
 	    (long long)stat_of(a, "wal.bytes"));
 }
 
+/* Its neighbour in the group has passed the limit with its very last page, and is in. */
+Test(broker_limits, small_write_is_not_stopped_for_its_neighbour_s_size)
+{
+	struct wire *b, *c;
+	uint32_t large, small[3];
+
+	START("--wal-limit", "1M", "--cache", "64K");
+	b = wire_open(&broker);
+	c = wire_open(&broker);
+	ask(c, "begin");
+	large = wire_sql(a, "update", "INSERT INTO t (x) VALUES (randomblob(1800000))");
+	wire_sync(a);
+	for (int i = 0; i < 3; i++)
+		small[i] = wire_sql(b, "update", "INSERT INTO t (x) VALUES (%d)", i);
+	wire_sync(b);
+	ask(c, "commit");
+	CHECK_EQ(wire_receive(a, large)->failure.code, POOLITE_OK);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(wire_receive(b, small[i])->failure.code, POOLITE_OK);
+	expect_number(c, 4, "SELECT count(*) FROM t");
+}
+
+/* A large one in the midst of small ones: each is there once, or was refused. */
+Test(broker_limits, write_that_fills_the_wal_takes_no_other_along)
+{
+	enum { CLIENTS = 6 };
+	struct wire *clients[CLIENTS], *c;
+	uint32_t msgids[CLIENTS];
+
+	START("--wal-limit", "1M", "--cache", "64K");
+	for (int large = 0; large < CLIENTS; large++) {
+		c = wire_open(&broker);
+		ask(c, "begin");
+		for (int i = 0; i < CLIENTS; i++) {
+			clients[i] = wire_open(&broker);
+			msgids[i] = i == large
+			    ? wire_sql(clients[i], "update",
+				  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+				  "FROM n LIMIT 20000) "
+				  "INSERT INTO t (x) SELECT randomblob(1000) FROM n")
+			    : wire_sql(clients[i], "update",
+				  "INSERT INTO t (x) VALUES (%d)", CLIENTS * large + i);
+			wire_sync(clients[i]);
+		}
+		ask(c, "commit");
+		for (int i = 0; i < CLIENTS; i++)
+			CHECK_EQ(wire_receive(clients[i], msgids[i])->failure.code,
+			    i == large ? POOLITE_TOO_LARGE : POOLITE_OK);
+		expect_number(c, (CLIENTS - 1) * (large + 1), "SELECT count(*) FROM t");
+		expect_number(
+		    c, (CLIENTS - 1) * (large + 1), "SELECT count(DISTINCT x) FROM t");
+	}
+}
+
 Test(broker_limits, writes_that_wait_for_the_wal_say_so)
 {
 	const struct reply *reply;

@@ -506,18 +506,27 @@ Test(group, replay_leaves_nobody_over)
 /* What it wrote is in the file, rolled back; the others have to wait for a checkpoint. */
 Test(group, who_tears_it_down_and_fills_the_wal_leaves_the_others_over)
 {
-	struct job *members[3] = {update(TEARS), insert(1), insert(2)};
+	struct job *members[4] = {insert(1), insert(2), update(TEARS), insert(3)};
+	struct job *original[4];
 
+	memcpy(original, members, sizeof original);
 	bare.database.wal_bytes_max = connection_wal_bytes(writer->connection);
 	members[1]->finish_by_ns = clock_now(&bare.clock) + CLOCK_NS_PER_SEC;
 	behind_run(1, let_ten_seconds_pass);
-	cr_assert_eq(group_commit(writer, members, 3), 1);
+	cr_assert_eq(group_commit(writer, members, 4), 1);
 	cr_expect_eq(posted_count, 1);
+	cr_expect_eq(posted[0], original[2]);
 	expect_failed(posted[0], POOLITE_CONSTRAINT);
 	cr_expect_eq(commits, 0);
+	/* Those left over stand behind it, in their order: whoever called puts them back. */
+	cr_expect_eq(members[0], original[2]);
+	cr_expect_eq(members[1], original[0]);
+	cr_expect_eq(members[2], original[1]);
+	cr_expect_eq(members[3], original[3]);
 	bare.database.wal_bytes_max = INT64_MAX;
-	cr_expect_eq(group_commit(writer, members, 2), 2);
-	cr_expect_eq(rows_of("t"), 2);
+	cr_expect_eq(group_commit(writer, members + 1, 3), 3);
+	cr_expect_eq(posted_count, 4);
+	cr_expect_eq(rows_of("t"), 3);
 }
 
 Test(group, time_lost_through_a_culprit_is_forgiven)
