@@ -40,7 +40,7 @@ static bool before_block(void *context)
 	bool must_go_on = session_settle_all(&broker->sessions);
 
 	if (broker->is_overdue)
-		overdue_answer(broker);
+		overdue_answer_in_time(broker);
 	fast_end_turn(&broker->fast);
 	return must_go_on;
 }
@@ -165,7 +165,7 @@ static void on_tick(void *context)
 		transaction_tick(transaction, now_ns);
 	DL_FOREACH_SAFE (broker->cursors, cursor, next_cursor)
 		cursor_tick(cursor, now_ns);
-	overdue_answer(broker);
+	overdue_answer_in_time(broker);
 	relieve_wal(broker, now_ns);
 	pool_pump(&broker->pool);
 	if (broker->stage == BROKER_SERVING)

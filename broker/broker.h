@@ -31,7 +31,8 @@ struct broker {
 	struct settings settings;
 	enum broker_stage stage;
 	bool is_past_grace;
-	bool is_overdue; /* overdue_ask was called in this turn */
+	bool is_overdue;         /* overdue_ask was called, and not answered yet */
+	int64_t next_overdue_ns; /* of CLOCK_MONOTONIC: not before */
 	int64_t grace_until_ns;
 	int exit_status;
 	double started_unix;

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <utlist.h>
 
 #include "broker/at_once.h"
@@ -16,6 +17,9 @@ static struct broker *broker_of(const struct session *session)
 {
 	return session_context(session);
 }
+
+/* A disk with less is full. */
+#define DISK_ROOM_BYTES ((uint64_t)1 << 20)
 
 /* What may lie unread before errors need room in the budget, like all else. */
 #define UNREAD_ERROR_BYTES ((size_t)16 << 10)
@@ -67,15 +71,25 @@ static bool has_written(const struct job *job)
 	    (job->is_write && !job->in_transaction);
 }
 
+/* SQLITE_FULL says the same of a table without a rowid left; and a write without an effect
+ * succeeds on a full disk. */
+static bool disk_has_room(const struct broker *broker)
+{
+	struct statvfs disk;
+
+	return statvfs(broker->file.path, &disk) != 0 ||
+	    (uint64_t)disk.f_bavail * disk.f_frsize >= DISK_ROOM_BYTES;
+}
+
 static void watch_disk(struct broker *broker, const struct job *job)
 {
 	bool is_full = !job->reader && job->failure.code == POOLITE_STORAGE &&
-	    connection_is_disk_full(&job->failure);
+	    connection_is_disk_full(&job->failure) && !disk_has_room(broker);
 
 	if (is_full && !broker->is_disk_full)
 		log_warning(
 		    "the disk is full: writes fail until there is space, reads go on");
-	else if (broker->is_disk_full && has_written(job))
+	else if (broker->is_disk_full && has_written(job) && disk_has_room(broker))
 		log_info("the disk has room again: writes go on");
 	else
 		return;
@@ -436,10 +450,11 @@ static void cancel_reads(struct broker *broker, struct client *client)
 		if (job->done != plain_done)
 			continue;
 		atomic_store(&job->stop.is_abandoned, true);
-		if (job->is_read)
-			atomic_store(&job->stop.reason, POOLITE_CANCELLED);
+		if (!job->is_read)
+			continue;
+		atomic_store(&job->stop.reason, POOLITE_CANCELLED);
+		overdue_ask(broker);
 	}
-	overdue_ask(broker);
 }
 
 void dispatch_session_gone(struct session *session)

@@ -78,6 +78,11 @@ bool job_is_late(struct job *job, int64_t now_ns)
 {
 	int reason = atomic_load(&job->stop.reason);
 
+	/* A stop_for_wal was for what ran, on a reader or in a group that is run again. */
+	if (reason > 0) {
+		atomic_compare_exchange_strong(&job->stop.reason, &reason, 0);
+		reason = atomic_load(&job->stop.reason);
+	}
 	if (reason) {
 		poolite__fail(&job->failure, (enum poolite_code)reason, "%s",
 		    reason == POOLITE_CANCELLED ? "cancelled while it waited"

@@ -12,6 +12,8 @@
 void overdue_ask(struct broker *broker);
 /** Answer what must not wait any longer, and interrupt what must not run any longer. */
 void overdue_answer(struct broker *broker);
+/** The same, unless that took so long lately that it has to wait. */
+void overdue_answer_in_time(struct broker *broker);
 /* Who has had a reader for longest, by a request, a cursor or a read transaction. */
 struct oldest_read {
 	const struct session *session; /* borrowed; NULL: nobody has one */

@@ -280,7 +280,7 @@ bool pool_has_waiters(struct pool *pool, const struct reader *reader)
 {
 	if (!reader)
 		return writer_waiting(pool->writer) > 0;
-	return pool->waiting.count + pool->waiting_begins.count > 0;
+	return turns_ready(&pool->waiting) + turns_ready(&pool->waiting_begins) > 0;
 }
 
 bool pool_is_idle(struct pool *pool)

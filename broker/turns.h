@@ -34,6 +34,12 @@ struct turns {
 	size_t count;          /* jobs, also those aside */
 };
 
+/** Jobs that could run if they were given a turn: those that are not aside. */
+static inline size_t turns_ready(const struct turns *turns)
+{
+	return turns->count - turns->aside.count;
+}
+
 void turns_push(struct turns *turns, struct job *job);
 /** Put back what turns_pop gave last, to be the next again. */
 void turns_push_front(struct turns *turns, struct job *job);

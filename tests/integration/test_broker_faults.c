@@ -286,18 +286,18 @@ static bool has_own_mounts(void)
 	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
-/* In the broker's child: 1 MiB of disk, half of it taken by a ballast. */
+/* In the broker's child: 6 MiB of disk, most of it taken by a ballast. */
 static void mount_small_disk(struct poolited *starting)
 {
 	char path[100];
 	int fd;
 
 	snprintf(path, sizeof path, "%s/disk", starting->folder);
-	if (!has_own_mounts() || mount("poolite", path, "tmpfs", 0, "size=1m,mode=0700"))
+	if (!has_own_mounts() || mount("poolite", path, "tmpfs", 0, "size=6m,mode=0700"))
 		_exit(77);
 	snprintf(path, sizeof path, "%s/disk/ballast", starting->folder);
 	fd = open(path, O_WRONLY | O_CREAT, 0600);
-	if (posix_fallocate(fd, 0, 512 << 10))
+	if (posix_fallocate(fd, 0, 5 << 20))
 		_exit(77);
 	close(fd);
 }
@@ -360,6 +360,16 @@ Test(broker_faults, full_disk_refuses_writes_until_there_is_space_again)
 	CHECK_HAS(ask(a, "health"), "`status`: `healthy`");
 	expect_rows(a, "[[`ok`]]", "PRAGMA integrity_check");
 	CHECK_EQ(poolited_stop(&broker), 0); /* the disk goes with the broker */
+}
+
+Test(broker_faults, table_without_a_rowid_left_is_no_full_disk)
+{
+	start(NULL, NULL);
+	update(a, "CREATE TABLE last (id INTEGER PRIMARY KEY AUTOINCREMENT, x)");
+	update(a, "INSERT INTO last VALUES (9223372036854775807, 1)");
+	refused(
+	    a, POOLITE_STORAGE, "rowid", "update", "[`INSERT INTO last (x) VALUES (2)`]");
+	CHECK_HAS(ask(a, "health"), "`status`: `healthy`");
 }
 
 static void limit_file_size(struct poolited *starting)

@@ -69,6 +69,19 @@ Test(job, waits_until_the_nearer_of_two_deadlines)
 	cr_assert_not(job_is_late(jobs[2], CLOCK_NEVER - 1));
 }
 
+/* It was for what ran; what waits, on its way to the writer or to run again, is not late. */
+Test(job, stop_for_the_wal_is_no_reason_not_to_start)
+{
+	for (int reason = STOP_READ_FOR_WAL; reason <= STOP_WRITE_FOR_WAL; reason++) {
+		atomic_store(&jobs[0]->stop.reason, reason);
+		cr_expect_not(job_is_late(jobs[0], 1));
+		cr_expect_eq(stop_reason(&jobs[0]->stop, 1), 0);
+	}
+	atomic_store(&jobs[0]->stop.reason, POOLITE_CANCELLED);
+	cr_expect(job_is_late(jobs[0], 1));
+	cr_expect_eq((int)jobs[0]->failure.code, (int)POOLITE_CANCELLED);
+}
+
 /* What has just run, of a batch of six rows, brought it to ${rows}. */
 static void run_up_to(struct job *job, uint32_t rows)
 {

@@ -122,6 +122,7 @@ Test(turns, the_first_that_is_not_stuck_is_found_and_its_user_goes_behind)
 	expect_next(6);
 	cr_expect_null(find(NULL));
 	cr_expect_eq(turns.count, 1);
+	cr_expect_eq(turns_ready(&turns), 0);
 	turns_bring_back(turns.aside.head);
 	expect_next(1);
 	expect_empty();
