@@ -198,7 +198,7 @@ Test(broker_limits, small_write_is_not_stopped_for_its_neighbour_s_size)
 	b = wire_open(&broker);
 	c = wire_open(&broker);
 	ask(c, "begin");
-	large = wire_sql(a, "update", "INSERT INTO t (x) VALUES (randomblob(1800000))");
+	large = wire_sql(a, "update", "INSERT INTO t (x) VALUES (zeroblob(1800000))");
 	wire_sync(a);
 	for (int i = 0; i < 3; i++)
 		small[i] = wire_sql(b, "update", "INSERT INTO t (x) VALUES (%d)", i);
