@@ -38,6 +38,8 @@ class Mutant:
     kind: str  # what was done: "negate", "< to <=", "delete", ...
     line: int  # from 1
     source: str  # that line, without its margins
+    nth: int  # of the function's lines that read the same; from 1
+    column: int  # in that line
     start: int  # what it replaces in the file
     end: int
     new: str
@@ -111,11 +113,15 @@ class Body:
     def add(self, kind, first, last, new):
         start = self.tokens[first].start
         line = self.text.count("\n", 0, start)
-        source = self.text.split("\n")[line].strip()
+        lines = [words.strip() for words in self.text.split("\n")]
+        begin = self.text.count("\n", 0, self.tokens[self.first].start)
+        nth = lines[begin : line + 1].count(lines[line])
+        column = start - self.text.rfind("\n", 0, start)
         # The lines after it stay where they are.
         new += "\n" * (self.span(first, last).count("\n") - new.count("\n"))
+        end = self.tokens[last].end
         self.found.append(
-            Mutant(self.name, kind, line + 1, source, start, self.tokens[last].end, new)
+            Mutant(self.name, kind, line + 1, lines[line], nth, column, start, end, new)
         )
 
     def negate(self, first, last):

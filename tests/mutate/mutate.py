@@ -125,18 +125,28 @@ def copy_changed(origin, copy):
         shutil.copy(origin, copy)
 
 
-class Tree:
-    """A copy of the sources, built, in which one file at a time is another."""
+def read_source(root, file):
+    with open(os.path.join(root, file), encoding="utf-8") as source:
+        return source.read()
 
-    def __init__(self, number):
+
+class Tree:
+    """A copy of the sources, built, in which one file at a time is another.
+
+    Made once, before the first mutant: who edits the sources meanwhile changes nothing.
+    """
+
+    def __init__(self, number, texts):
+        """${texts}: what each file read when the mutants were made of it."""
         self.source = os.path.join(WORK, f"tree-{number}")
         self.build = os.path.join(self.source, "build")
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-        signal.signal(signal.SIGTERM, end_all)
-        signal.signal(signal.SIGINT, end_all)
+        self.texts = texts
         os.makedirs(self.source, exist_ok=True)
         for name in SOURCES:
             copy_changed(os.path.join(ROOT, name), os.path.join(self.source, name))
+        for file, text in texts.items():
+            if read_source(self.source, file) != text:
+                sys.exit(f"mutate: {file} changed while it was copied: start again")
 
     def path(self, file):
         return os.path.join(self.source, file)
@@ -250,6 +260,13 @@ def end_descendants():
         time.sleep(0.01)
 
 
+def adopt_orphans():
+    """Be the parent of all that a test program leaves behind."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    signal.signal(signal.SIGTERM, end_all)
+    signal.signal(signal.SIGINT, end_all)
+
+
 def end_all(number, frame):
     """Told to end: nothing that a mutant sent into an endless loop stays behind."""
     del frame
@@ -301,16 +318,15 @@ class Judge:
         return SURVIVED, ""
 
 
-def work(number, patience, todo, done):
+def work(tree, patience, todo, done):
     """A worker: mutants from ${todo}, (file, mutant, outcome, by what, seconds) to ${done}."""
-    tree = Tree(number)
+    adopt_orphans()
     tree.make()
     judge = Judge(tree, patience)
     while (task := todo.get()) is not None:
         file, mutant, with_others = task
         started = time.monotonic()
-        with open(os.path.join(ROOT, file), encoding="utf-8") as source:
-            original = source.read()
+        original = tree.texts[file]
         tree.write(file, mutant.apply(original))
         outcome, by = judge.judge(file, with_others)
         if outcome == SURVIVED:
@@ -329,7 +345,8 @@ def work(number, patience, todo, done):
 
 def name_of(file, mutant):
     """What identifies a mutant, also after lines were added above it."""
-    return f"{file} {mutant.function}: {mutant.kind}", mutant.source
+    which = f" ({mutant.nth})" if mutant.nth > 1 else ""
+    return f"{file} {mutant.function}: {mutant.kind}{which}", mutant.source
 
 
 def read_reasons():
@@ -354,15 +371,16 @@ def read_reasons():
 
 
 def choose(options):
-    """[(file, mutant)] that the command line asks for."""
+    """[(file, mutant)] that the command line asks for, and the text of each file."""
     chosen = []
+    texts = {}
     for file, (functions, _) in SCOPE.items():
         only = [word for word in options.only if fnmatch.fnmatch(file, word.split(":")[0])]
         if options.only and not only:
             continue
         lines = {int(word.split(":")[1]) for word in only if ":" in word}
-        with open(os.path.join(ROOT, file), encoding="utf-8") as source:
-            found = mutants.make(source.read(), functions and functions.split())
+        texts[file] = read_source(ROOT, file)
+        found = mutants.make(texts[file], functions and functions.split())
         missing = set((functions or "").split()) - {mutant.function for mutant in found}
         if missing:
             say(f"mutate: {file} has no mutants in {', '.join(sorted(missing))}")
@@ -374,7 +392,7 @@ def choose(options):
     if options.sample and options.sample < len(chosen):
         chosen = random.Random(options.seed).sample(chosen, options.sample)
         chosen.sort(key=lambda task: (list(SCOPE).index(task[0]), task[1].start))
-    return chosen
+    return chosen, texts
 
 
 def baseline(tree, files, with_others):
@@ -393,11 +411,8 @@ def baseline(tree, files, with_others):
     return patience
 
 
-def run(chosen, jobs, is_quick, known):
+def run(chosen, texts, jobs, is_quick, known):
     """[(file, mutant, outcome, by what)]; ${known} ones are taken from earlier runs."""
-    first = Tree(0)
-    first.make()
-    files = list(dict.fromkeys(file for file, _ in chosen))
     results = [
         (f, m, known[key_of(f, m)]["outcome"], known[key_of(f, m)]["by"])
         for f, m in chosen
@@ -410,15 +425,19 @@ def run(chosen, jobs, is_quick, known):
     # One that has its reason need not meet all the others each time.
     reasons = read_reasons()
     tasks = [(f, m, not is_quick and name_of(f, m) not in reasons) for f, m in tasks]
-    patience = baseline(first, files, any(others for _, _, others in tasks))
+    files = list(dict.fromkeys(file for file, _, _ in tasks))
+    adopt_orphans()
+    trees = [Tree(number, texts) for number in range(jobs)]
+    trees[0].make()
+    patience = baseline(trees[0], files, any(others for _, _, others in tasks))
     say("mutate: the tests pass without a mutant")
 
     todo, done = multiprocessing.Queue(), multiprocessing.Queue()
     for task in tasks + [None] * jobs:
         todo.put(task)
     workers = [
-        multiprocessing.Process(target=work, args=(number, patience, todo, done))
-        for number in range(jobs)
+        multiprocessing.Process(target=work, args=(tree, patience, todo, done))
+        for tree in trees
     ]
     for worker in workers:
         worker.start()
@@ -441,11 +460,8 @@ def read_results():
 
 
 def key_of(file, mutant):
-    """As name_of, and told apart from others of that name in that line."""
-    with open(os.path.join(ROOT, file), encoding="utf-8") as source:
-        text = source.read()
-    column = mutant.start - text.rfind("\n", 0, mutant.start)
-    return (*name_of(file, mutant), str(column), mutant.new)
+    """As name_of, and told apart from others in that line."""
+    return (*name_of(file, mutant), str(mutant.column), mutant.new)
 
 
 def remember(file, mutant, outcome, by, seconds):
@@ -473,8 +489,8 @@ def report(results):
         table[file][outcome] += 1
         table["all"][outcome] += 1
         if outcome == SURVIVED:
-            say(f"survived: {file}:{mutant.line} {mutant.function}: {mutant.kind}\n"
-                f"\t{mutant.source}\n\t{reason or 'NO REASON GIVEN'}")
+            name, source = name_of(file, mutant)
+            say(f"survived: {name}\n\t{source}\n\t(line {mutant.line}) {reason or 'NO REASON GIVEN'}")
             if not reason:
                 unexplained.append(mutant)
     say(f"\n{'file':<28}{'mutants':>9}{'same':>6}{'caught':>8}{'survived':>10}{'caught':>10}")
@@ -505,7 +521,7 @@ def main():
     parser.add_argument("--survivors", action="store_true")
     options = parser.parse_args()
 
-    chosen = choose(options)
+    chosen, texts = choose(options)
     if options.list:
         for file, mutant in chosen:
             say(f"{file}:{mutant.line} {mutant.function}: {mutant.kind}\n\t{mutant.source}")
@@ -527,7 +543,7 @@ def main():
             for key, entry in read_results().items()
             if entry["outcome"] != SURVIVED or key[:2] in reasons
         }
-    return 0 if report(run(chosen, options.jobs, options.quick, known)) else 1
+    return 0 if report(run(chosen, texts, options.jobs, options.quick, known)) else 1
 
 
 if __name__ == "__main__":
