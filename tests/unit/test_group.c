@@ -663,6 +663,20 @@ Test(group, script_without_keys_may_break_and_mend_them)
 	expect_keys_on();
 }
 
+Test(group, script_whose_second_statement_fails_is_undone)
+{
+	struct job *job =
+	    script_without_keys("INSERT INTO t VALUES (5); INSERT INTO t VALUES (5)");
+
+	group_run_keys_off(writer, job);
+	cr_expect_eq(posted_count, 1);
+	expect_failed(job, POOLITE_CONSTRAINT);
+	cr_expect_eq(rows_of("t"), 0);
+	cr_expect_eq(commits, 0);
+	expect_idle();
+	expect_keys_on();
+}
+
 Test(group, script_that_leaves_a_violation_is_undone)
 {
 	struct job *job =
@@ -730,6 +744,7 @@ Test(group, script_s_deadline_holds_for_the_check_before_it)
 	cr_expect_eq(posted_count, 1);
 	expect_failed(job, POOLITE_QUERY_TIMEOUT);
 	cr_expect_eq(runs, 0);
+	cr_expect_eq(commits, 0);
 	expect_idle();
 }
 
