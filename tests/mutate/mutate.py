@@ -297,6 +297,11 @@ class Judge:
         if with_others:
             yield from OTHERS.split()
 
+    def patience_for(self, file, stage):
+        """Of those that caught others: as the file's own suites, which they are mostly of."""
+        own = [s for s in SCOPE[file][1].split() if s[0] == stage[0]]
+        return self.patience.get(stage) or max((self.patience[s] for s in own), default=60)
+
     def is_sure(self, stage, failed, patience):
         """Whether what failed, where time plays a part, fails again: else the machine did it."""
         which = stage[0]
@@ -307,7 +312,7 @@ class Judge:
     def judge(self, file, with_others):
         """(the outcome, by what)."""
         for stage in self.stages(file, with_others):
-            patience = self.patience.get(stage, 60)
+            patience = self.patience_for(file, stage)
             passed, failed = self.tree.run(stage, patience)
             if not passed and not self.is_sure(stage, failed, patience):
                 passed, failed = self.tree.run(stage, patience)
