@@ -25,6 +25,19 @@ enum outcome {
 	REFUSED_AT_STEP,
 };
 
+/* What SQLite asks: the linker sends its setting here (--wrap). */
+typedef int authorizer(
+    void *, int, const char *, const char *, const char *, const char *);
+static authorizer *asked;
+int __real_sqlite3_set_authorizer(sqlite3 *of, authorizer *call, void *context);
+int __wrap_sqlite3_set_authorizer(sqlite3 *of, authorizer *call, void *context);
+
+int __wrap_sqlite3_set_authorizer(sqlite3 *of, authorizer *call, void *context)
+{
+	asked = call;
+	return __real_sqlite3_set_authorizer(of, call, context);
+}
+
 static unsigned facts;   /* of the text that ran last */
 static char error[1024]; /* its error, the guard's or SQLite's */
 
@@ -454,7 +467,8 @@ Test(guard, leaves_no_refused_function_for_constraints_to_call)
 {
 	static const char *const calls[] = {"load_extension('x')",
 	    "load_extension('x', 'y')", "fts3_tokenizer('simple')",
-	    "icu_load_collation('x', 'y')", "sqlite_log(1, 'x')"};
+	    "icu_load_collation('x', 'y')", "icu_load_collation('x', 'y', 'z')",
+	    "sqlite_log(1, 'x')"};
 	char sql[128];
 
 	for (size_t i = 0; i < COUNT(calls); i++) {
@@ -471,6 +485,25 @@ Test(guard, leaves_no_refused_function_for_constraints_to_call)
 		cr_expect_eq(run(sql), FAILED, "%s", calls[i]);
 		cr_expect_str_eq(error, "this function is not allowed");
 	}
+}
+
+/* None of today's SQLite is left out of the list: what a newer one asks must be learnt first. */
+Test(guard, refuses_what_it_does_not_know)
+{
+	cr_expect_eq(asked(&guard, 1000, "a", "b", "main", NULL), SQLITE_DENY);
+	cr_expect(guard.is_refused);
+	cr_expect_not_null(
+	    strstr(guard.why, "not on the broker's list"), "%s", guard.why);
+}
+
+/* Nobody can attach one: were it there all the same, it would not be the client's. */
+Test(guard, refuses_a_schema_that_is_neither_main_nor_temp)
+{
+	sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 1);
+	own("ATTACH ':memory:' AS other; CREATE TABLE other.x(a)");
+	cr_expect_eq(run("SELECT a FROM other.x"), REFUSED_AT_PREPARE);
+	cr_expect_not_null(strstr(error, "schema other is not allowed"), "%s", error);
+	cr_expect_eq(run("INSERT INTO x VALUES(1)"), REFUSED_AT_PREPARE);
 }
 
 /* What SQLite itself refuses, by DEFENSIVE or because it is internal; all that counts is no effect. */
@@ -844,6 +877,8 @@ Test(guard, lets_a_fresh_connection_use_what_another_made)
 	cr_expect_eq(facts, 0, "%#x", facts);
 	must("WITH q AS (SELECT 'x' AS n) INSERT INTO f SELECT n FROM q");
 	cr_expect_eq(facts, GUARD_INSERTS | GUARD_CHANGES, "%#x", facts);
+	must("UPDATE r SET a=2");
+	cr_expect_eq(facts, GUARD_CHANGES, "%#x", facts);
 	must("DROP TABLE f");
 	must("DROP TABLE f4");
 	must("DROP TABLE r");
@@ -1006,4 +1041,21 @@ Test(guard, sets_the_connection_up)
 	}
 	cr_expect_eq(sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, -1), 0);
 	cr_expect_not(guard.is_own || guard.is_refused || guard.facts);
+}
+
+Test(guard, is_not_installed_where_a_function_cannot_be_replaced)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	sqlite3_close(db);
+	cr_assert_eq(sqlite3_open("guarded.db", &db), SQLITE_OK);
+	cr_assert_eq(sqlite3_create_function(db, "load_extension", 1, SQLITE_UTF8, NULL,
+			 do_nothing, NULL, NULL),
+	    SQLITE_OK);
+	/* None that is in use can be. */
+	cr_assert_eq(
+	    sqlite3_prepare_v2(db, "SELECT a FROM t", -1, &stmt, NULL), SQLITE_OK);
+	cr_assert_eq(sqlite3_step(stmt), SQLITE_ROW);
+	cr_expect_eq(guard_install(&guard, db, true), SQLITE_BUSY);
+	sqlite3_finalize(stmt);
 }

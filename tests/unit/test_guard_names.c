@@ -78,3 +78,29 @@ Test(guard_names, counters_in_a_text_that_begins_with_with_are_noted)
 	    prepare("WITH a AS (SELECT 1) UPDATE t SET x = changes()"), SQLITE_OK);
 	cr_expect_eq(guard.facts, GUARD_COUNTERS | GUARD_CHANGES);
 }
+
+Test(guard_names, what_one_text_says_does_not_count_for_the_next)
+{
+	cr_expect_eq(prepare("WITH a AS (SELECT 1) SELECT * FROM a"), SQLITE_OK);
+	cr_expect_eq(prepare("EXPLAIN DELETE FROM t"), SQLITE_OK);
+	cr_expect_eq(guard.facts, 0, "%#x", guard.facts);
+}
+
+/* A statement whose schema has changed is compiled again while it runs. */
+Test(guard_names, what_sqlite_compiles_by_itself_says_nothing)
+{
+	static const char sql[] = "SELECT changes() FROM t";
+	sqlite3_stmt *stmt = NULL;
+
+	cr_assert_not(guard_refuses_text(&guard, sql, strlen(sql)));
+	cr_assert_eq(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	cr_expect_eq(guard.facts, GUARD_COUNTERS);
+	cr_assert_eq(
+	    sqlite3_exec(db, "CREATE TABLE other (x)", NULL, NULL, NULL), SQLITE_OK);
+	cr_assert_not(guard_refuses_text(&guard, sql, strlen(sql)));
+	guard_reset(&guard);
+	cr_expect_eq(sqlite3_step(stmt), SQLITE_DONE);
+	cr_expect_eq(sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_REPREPARE, 0), 1);
+	cr_expect_eq(guard.facts, 0, "%#x", guard.facts);
+	sqlite3_finalize(stmt);
+}
