@@ -656,6 +656,41 @@ Test(transaction, killed_while_it_runs_or_begins_that_is_stopped)
 	EXPECT("begin 1;ok 1;run 2;");
 }
 
+Test(transaction, statement_that_was_stopped_says_why)
+{
+	open_plainly();
+	receive(2, POOLITE__UPDATE);
+	transaction_kill(transaction, POOLITE_TRANSACTION_EXPIRED, "so says the test");
+	back(POOLITE_TRANSACTION_EXPIRED, true);
+	cr_expect_str_eq(
+	    message, "stopped, and the transaction was rolled back: so says the test");
+	receive(3, POOLITE__UPDATE);
+	cr_expect_eq(refusal.sqlite, 19, "SQLite's code is the statement's");
+}
+
+Test(transaction, only_the_statement_that_was_stopped_says_why)
+{
+	open_plainly();
+	receive(2, POOLITE__UPDATE);
+	transaction_kill(transaction, POOLITE_SHUTTING_DOWN, "so says the test");
+	back(POOLITE_OK, false); /* it was quicker */
+	receive(3, POOLITE__UPDATE);
+	back(POOLITE_SHUTTING_DOWN, true);
+	cr_expect_str_eq(message, "it failed");
+}
+
+Test(transaction, begin_that_was_stopped_says_nothing_for_the_next_one_s_statements)
+{
+	receive(1, POOLITE__BEGIN);
+	transaction_kill(transaction, POOLITE_SHUTTING_DOWN, "so says the test");
+	back(POOLITE_SHUTTING_DOWN, false);
+	noted[0] = '\0';
+	open_plainly();
+	receive(2, POOLITE__UPDATE);
+	back(POOLITE_SHUTTING_DOWN, true);
+	cr_expect_str_eq(message, "it failed");
+}
+
 Test(transaction, commit_and_what_is_not_open_cannot_be_killed)
 {
 	transaction_kill(transaction, POOLITE_SHUTTING_DOWN, "so says the test");
