@@ -17,6 +17,7 @@ bool bare_stops_raw_clock, bare_begins_slowly;
 _Atomic int64_t bare_raw_ns;
 
 static bool collects_finished;
+void (*bare_before_finish)(void);
 static struct job_list finished;
 static pthread_mutex_t finished_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t has_finished = PTHREAD_COND_INITIALIZER;
@@ -94,6 +95,8 @@ void __wrap_completion_post(struct completion *completion, struct job *job)
 		__real_completion_post(completion, job);
 		return;
 	}
+	if (bare_before_finish)
+		bare_before_finish();
 	pthread_mutex_lock(&finished_mutex);
 	job_list_push(&finished, job);
 	pthread_mutex_unlock(&finished_mutex);

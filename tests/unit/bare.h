@@ -51,6 +51,8 @@ struct job *bare_statement(
 
 /** For tests with threads: from now on finished jobs go to bare_wait_finished(). */
 void bare_collect_finished(void);
+/** Called by the thread that finishes one, just before; NULL: nobody. */
+extern void (*bare_before_finish)(void);
 /** The next one that a thread has finished; waits for it. */
 struct job *bare_wait_finished(void);
 

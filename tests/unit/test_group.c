@@ -22,12 +22,14 @@
 static bool is_ours; /* this process tests groups */
 static struct job *posted[JOBS_MAX];
 static size_t posted_count;
-static unsigned commits;    /* asked for so far */
-static int commit_codes[8]; /* how the first ones fail; 0: as they do */
-static unsigned runs;       /* of members, so far */
-static unsigned hooked_run; /* behind this one ... */
-static void (*hook)(void);  /* ... something happens */
-static unsigned switches;   /* of foreign keys, so far */
+static bool held_when_posted; /* who is answered must not find itself the holder */
+static struct writer *writer; /* without a thread */
+static unsigned commits;      /* asked for so far */
+static int commit_codes[8];   /* how the first ones fail; 0: as they do */
+static unsigned runs;         /* of members, so far */
+static unsigned hooked_run;   /* behind this one ... */
+static void (*hook)(void);    /* ... something happens */
+static unsigned switches;     /* of foreign keys, so far */
 static unsigned failing_switch;
 static int sqlite_version; /* 0: what it is */
 
@@ -49,10 +51,12 @@ int __wrap_connection_sqlite_version_number(void);
 
 void __wrap_job_finish(struct job *job)
 {
-	if (is_ours)
-		posted[posted_count++] = job;
-	else
+	if (!is_ours) {
 		__real_job_finish(job);
+		return;
+	}
+	posted[posted_count++] = job;
+	held_when_posted |= writer_holder(writer).is_held;
 }
 
 int __wrap_database_commit(
@@ -93,7 +97,6 @@ bool __wrap_connection_set_foreign_keys(struct connection *on, bool is_on)
 /* ---- a writer without a thread ------------------------------------------------------ */
 
 static struct bare bare;
-static struct writer *writer;
 
 static void set_up(void)
 {
@@ -796,6 +799,19 @@ static void look_who_holds_the_writer(void)
 	seen = writer_holder(writer);
 }
 
+Test(group, member_holds_the_writer_until_it_is_answered)
+{
+	struct job *job = insert(5);
+	struct session session = {.id = 42};
+
+	job->session = &session;
+	behind_run(1, look_who_holds_the_writer);
+	group_commit(writer, &job, 1);
+	expect_posted_ok(&job, 1);
+	cr_expect(seen.is_held);
+	cr_expect_not(held_when_posted);
+}
+
 Test(group, script_without_keys_holds_the_writer)
 {
 	struct job *job = script_without_keys("INSERT INTO t VALUES (5)");
@@ -807,4 +823,5 @@ Test(group, script_without_keys_holds_the_writer)
 	expect_posted_ok(&job, 1);
 	cr_expect(seen.is_held);
 	cr_expect_eq(seen.session, 42);
+	cr_expect_not(held_when_posted);
 }

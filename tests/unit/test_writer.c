@@ -314,6 +314,34 @@ Test(writer_thread, serves_only_who_began_until_the_commit)
 	cr_expect_eq(reopened, 0);
 }
 
+static bool is_held; /* when the last job came back */
+
+static void look_whether_it_is_held(void)
+{
+	is_held = writer_holder(writer).is_held;
+}
+
+Test(writer_thread, who_is_answered_holds_it_only_while_its_transaction_is_open)
+{
+	struct session session = {.id = 42};
+	struct job *begins[2] = {request(POOLITE__BEGIN), request(POOLITE__BEGIN)};
+	struct job *end = request(POOLITE__COMMIT);
+
+	begins[0]->session = begins[1]->session = end->session = &session;
+	bare_before_finish = look_whether_it_is_held;
+	run(begins[0]);
+	expect_ok(begins[0]);
+	cr_expect(is_held);
+	run_leased(end);
+	expect_ok(end);
+	cr_expect_not(is_held);
+	database_refuse_writes(&bare.database, POOLITE_CORRUPT, "damaged, says the test");
+	is_held = true;
+	run(begins[1]);
+	expect_failed(begins[1], POOLITE_CORRUPT);
+	cr_expect_not(is_held);
+}
+
 Test(writer_thread, begin_that_fails_holds_nobody_up)
 {
 	struct poolite__failure failure;
