@@ -164,7 +164,9 @@ bool checkpoint_has_room(struct writer *writer)
 		return true;
 	atomic_store(
 	    &writer->counters.wal_bytes, connection_wal_bytes(writer->connection));
-	if (atomic_load(&writer->counters.wal_bytes) < limit)
+	/* Near it a write of some size would be stopped for what others wrote before. */
+	if (atomic_load(&writer->counters.wal_bytes) < limit &&
+	    (!is_near_limit(writer) || writer->is_wal_pinned))
 		return true;
 	run(writer, CHECKPOINT_PASSIVE);
 	shorten(writer);

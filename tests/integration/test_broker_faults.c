@@ -139,14 +139,18 @@ Test(broker_faults, database_that_was_cut_off_is_noticed_before_the_next_acknowl
 
 Test(broker_faults, wal_that_was_cut_off_is_noticed_before_the_next_acknowledgement)
 {
+	const struct reply *reply;
 	int64_t checkpoints;
 
 	start("--checkpoint-pages", "100000");
 	checkpoints = stat_of(a, "wal.checkpoints");
 	insert_many(20);
 	CHECK_EQ(truncate(beside("-wal"), 0), 0);
-	expect_error(a, wire_sql(a, "update", "INSERT INTO t (x) VALUES ('under')"),
-	    POOLITE_OUTCOME_UNKNOWN, NULL);
+	reply =
+	    wire_receive(a, wire_sql(a, "update", "INSERT INTO t (x) VALUES ('under')"));
+	if (reply->failure.code == POOLITE_STORAGE)
+		return; /* on a slow machine a checkpoint read it before: that is an end */
+	CHECK_EQ(reply->failure.code, POOLITE_OUTCOME_UNKNOWN);
 	if (stat_of(a, "wal.checkpoints") ==
 	    checkpoints) /* else nothing was left in it */
 		expect_unhealthy();
