@@ -77,6 +77,8 @@ pid_t process_fork(void)
 	if (pid == 0) {
 		check_in_child();
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* Ignored where the tests were started in a script's background. */
+		signal(SIGINT, SIG_DFL);
 		if (getppid() != parent)
 			_exit(1);
 	}
