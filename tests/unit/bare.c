@@ -10,6 +10,7 @@
 #include "broker/net/completion.h"
 #include "broker/writer.h"
 #include "proto/statement.h"
+#include "proto/transaction.h"
 
 unsigned bare_failing_savepoint, bare_failing_release, bare_failing_undo;
 struct poolite__failure bare_check_failure;
@@ -246,5 +247,18 @@ struct job *bare_statement(
 
 	poolite__buf_init(&message, SIZE_MAX, NULL);
 	poolite__pack_statement(&message, 7, method, sql, strlen(sql), NULL, 0, &options);
+	return bare_job(bare, &message);
+}
+
+struct job *bare_transaction(struct bare *bare, const char *first, const char *second)
+{
+	struct poolite__statement statements[] = {
+	    {.sql = first, .sql_len = strlen(first)},
+	    {.sql = second, .sql_len = strlen(second)}};
+	struct poolite__options options = {0};
+	struct poolite__buf message;
+
+	poolite__buf_init(&message, SIZE_MAX, NULL);
+	poolite__pack_transaction(&message, 7, statements, 2, &options);
 	return bare_job(bare, &message);
 }

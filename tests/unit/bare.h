@@ -48,6 +48,8 @@ struct job *bare_job(struct bare *bare, struct poolite__buf *message);
 /** The job of one statement. */
 struct job *bare_statement(
     struct bare *bare, enum poolite__method method, const char *sql);
+/** The job of two statements as one. */
+struct job *bare_transaction(struct bare *bare, const char *first, const char *second);
 
 /** For tests with threads: from now on finished jobs go to bare_wait_finished(). */
 void bare_collect_finished(void);

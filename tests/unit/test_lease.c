@@ -13,7 +13,6 @@
 #include "broker/lease.h"
 #include "broker/work.h"
 #include "proto/script.h"
-#include "proto/transaction.h"
 #include "tests/unit/bare.h"
 
 static struct bare bare;
@@ -297,15 +296,7 @@ Test(lease, statement_without_a_savepoint_is_not_run)
 
 static void transaction_of(const char *first, const char *second)
 {
-	struct poolite__statement statements[] = {
-	    {.sql = first, .sql_len = strlen(first)},
-	    {.sql = second, .sql_len = strlen(second)}};
-	struct poolite__options options = {0};
-	struct poolite__buf message;
-
-	poolite__buf_init(&message, SIZE_MAX, NULL);
-	poolite__pack_transaction(&message, 7, statements, 2, &options);
-	take(bare_job(&bare, &message));
+	take(bare_transaction(&bare, first, second));
 	lease_run(&bare.database, connection, job, true);
 }
 

@@ -57,19 +57,6 @@ static struct job *request(enum poolite__method method)
 	return made;
 }
 
-static struct job *transaction_of(const char *first, const char *second)
-{
-	struct poolite__statement statements[] = {
-	    {.sql = first, .sql_len = strlen(first)},
-	    {.sql = second, .sql_len = strlen(second)}};
-	struct poolite__options options = {0};
-	struct poolite__buf message;
-
-	poolite__buf_init(&message, SIZE_MAX, NULL);
-	poolite__pack_transaction(&message, 7, statements, 2, &options);
-	return bare_job(&bare, &message);
-}
-
 /* The same, between begin and commit. */
 static struct job *inside(struct job *made)
 {
@@ -144,7 +131,7 @@ Test(reader_thread, does_not_run_what_is_late)
 	run(late);
 	expect_failed(POOLITE_POOL_TIMEOUT);
 	cr_expect_eq(job->started_ns, 0);
-	late = transaction_of("SELECT 1", "SELECT 2");
+	late = bare_transaction(&bare, "SELECT 1", "SELECT 2");
 	late->wait_until_ns = clock_now(&bare.clock);
 	run(late);
 	expect_failed(POOLITE_POOL_TIMEOUT);
@@ -157,7 +144,7 @@ Test(reader_thread, sends_what_writes_to_the_writer)
 	cr_expect(job->needs_writer);
 	cr_expect_not(job->breaks_reader);
 	cr_expect_eq((int)job->failure.code, 0);
-	run(transaction_of("SELECT 1", "INSERT INTO t VALUES (1)"));
+	run(bare_transaction(&bare, "SELECT 1", "INSERT INTO t VALUES (1)"));
 	cr_expect(job->needs_writer);
 	cr_expect_not(job->breaks_reader);
 	cr_expect_not(connection_in_transaction(reader->connection));
@@ -185,7 +172,7 @@ Test(reader_thread, transaction_of_reads_sees_one_snapshot)
 	run(query("SELECT 1"));
 	sqlite3_create_function(reader->connection->db, "lower", 1, SQLITE_UTF8, NULL,
 	    commit_a_row, NULL, NULL);
-	run(transaction_of("SELECT lower('')", "SELECT count(*) FROM t"));
+	run(bare_transaction(&bare, "SELECT lower('')", "SELECT count(*) FROM t"));
 	expect_number(0);
 	cr_expect_eq(bare_rows(bare.connection, "t"), 1, "was it called?");
 	cr_expect_not(connection_in_transaction(reader->connection));
@@ -199,7 +186,7 @@ Test(reader_thread, transaction_without_a_snapshot_does_not_run)
 
 	run(query("SELECT 1"));
 	cr_assert_eq(connection_begin_read(reader->connection, &failure), 0);
-	run(transaction_of("SELECT 1", "SELECT 2"));
+	run(bare_transaction(&bare, "SELECT 1", "SELECT 2"));
 	expect_failed(POOLITE_SQL_ERROR);
 	cr_expect_eq(job->started_ns, 0);
 	connection_rollback(reader->connection);
@@ -215,8 +202,8 @@ Test(reader_thread, reads_in_one_snapshot_until_the_commit)
 	run(inside(query("SELECT count(*) FROM t")));
 	expect_number(0);
 	cr_expect_not(job->has_ended);
-	run(inside(
-	    transaction_of("SELECT count(*) FROM t", "SELECT count(*) FROM child")));
+	run(inside(bare_transaction(
+	    &bare, "SELECT count(*) FROM t", "SELECT count(*) FROM child")));
 	expect_number(0);
 	cr_expect_not(job->has_ended);
 	run(inside(query("INSERT INTO t VALUES (2)")));
